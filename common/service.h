@@ -1,0 +1,46 @@
+/*
+ * A server process: one loop per core with an HTTP server on each, one listening socket for
+ * all, signals, and the drain. Both programs are this, with a different handler.
+ *
+ * New connections go to the loop that has the fewest. Running out of descriptors pauses
+ * accepting for a second, then it goes on. SIGTERM and SIGINT drain: no more accepts, running
+ * exchanges finish (up to drain_ms), then service_run returns. SIGUSR1 calls on_usr1.
+ */
+#ifndef COMMON_SERVICE_H
+#define COMMON_SERVICE_H
+
+#include <stddef.h>
+
+#include "common/http_server.h"
+#include "common/loop.h"
+
+struct service;
+
+struct service_config {
+    const char *bind; /* NULL: all addresses */
+    int port;         /* 0: the kernel chooses; printed by service_run's ready line */
+    int loops;        /* 0: one per core this process may use */
+    int drain_ms;     /* default 30 s */
+    struct http_server_config http; /* ctx is replaced by what shard_new returns */
+    /* A loop's own state (client pool, …), made before its loop runs; handed to the HTTP
+     * server as ctx. NULL returned: start-up fails. */
+    void *(*shard_new)(void *arg, struct loop *loop, int number);
+    /* On that loop's thread after its last exchange is over (or cut), before it stops. */
+    void (*shard_free)(void *arg, void *shard);
+    void (*on_usr1)(void *arg); /* on the first loop; may be NULL */
+    void *arg;
+};
+
+void service_defaults(struct service_config *config);
+/* Opens the listening socket and makes the loops. NULL: err holds one line. */
+struct service *service_new(const struct service_config *config, char *err, size_t errlen);
+/* The first loop, for what there is one of (signals, sweepers); it exists before it runs. */
+struct loop *service_loop(struct service *service, int number);
+int service_loops(const struct service *service);
+void *service_shard(struct service *service, int number);
+int service_port(const struct service *service);
+/* Runs until a signal has drained it. 0, or 1 when exchanges had to be cut. */
+int service_run(struct service *service);
+void service_free(struct service **service);
+
+#endif
