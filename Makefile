@@ -4,7 +4,9 @@ VARIANT ?= release
 PREFIX  ?= /usr/local
 DESTDIR ?=
 
-CC       ?= cc
+ifeq ($(origin CC),default)
+  CC     := gcc
+endif
 CSTD     := -std=gnu11
 WARN     := -Wall -Wextra -Wshadow -Wconversion -Werror
 DEPS     := -MMD -MP

@@ -18,9 +18,8 @@ static inline void http_fields_init(struct http_fields *f)
 {
     f->len = 0;
 }
-/* Appends a line. Values are printf-formatted and must hold no CR, LF or NUL: those bytes
- * are replaced by spaces. A line that does not fit is left out (assured in debug: callers
- * keep within their bounds). */
+/* Appends a line. Values are printf-formatted; CR, LF and NUL in them are replaced by spaces.
+ * A line that does not fit is left out, with a warning in the log. */
 __attribute__((format(printf, 3, 4))) void http_fields_add(struct http_fields *f,
                                                            const char *name,
                                                            const char *fmt, ...);
