@@ -74,7 +74,7 @@ static char *put_unicode(char *o, const char high[2], uint8_t low)
     return o;
 }
 
-size_t json_string(struct str s, char *out)
+size_t json_quote(struct str s, char *out)
 {
     const uint8_t *p = (const uint8_t *)s.p;
     char *o = out;

@@ -16,7 +16,11 @@
 /* Room for one escaped string of n bytes, quotes included. */
 #define JSON_STRING_MAX(n) ((n)*6 + 2)
 
-/* Writes s with its quotes to out (room for JSON_STRING_MAX(s.n)); returns the length. */
-size_t json_string(struct str s, char *out);
+/* Writes s with its quotes to out (room for JSON_STRING_MAX(s.n)); returns the length. (Not
+ * json_string: that is a function of jansson's, which the programs are linked with.) */
+size_t json_quote(struct str s, char *out);
+#ifndef JANSSON_H
+#define json_string json_quote /* its former name; goes when no caller uses it */
+#endif
 
 #endif
