@@ -18,7 +18,7 @@
 
 enum {
     HTTP_LINE_MAX = 8 * 1024,  /* request line, and any one header line (nginx: 8k) */
-    HTTP_HEAD_MAX = 32 * 1024, /* the whole head (nginx: 4 buffers of 8k) */
+    HTTP_HEAD_MAX = 33 * 1024, /* the whole head (nginx: a buffer of 1k and four of 8k) */
 };
 
 enum http_body {
@@ -30,12 +30,17 @@ enum http_body {
 
 struct http_head {
     struct str method;  /* requests */
-    struct str target;  /* requests: as sent, without an absolute form's scheme and host */
+    struct str target;  /* requests: as sent, without an absolute form's scheme and host.
+                           Begins with '/'; only for `http://host?query` with '?', where the
+                           path is "/" all the same */
     struct str host;    /* requests: Host, or the authority of an absolute-form target */
     int status;         /* answers: 100–999 */
     int minor;          /* HTTP/1.minor; 0 also stands for HTTP/0.9 requests */
+    bool http_09;       /* requests: no version, no fields; the answer is its body alone */
     enum http_body body;
-    uint64_t length;      /* of HTTP_BODY_LENGTH */
+    uint64_t length;      /* what Content-Length says, below 2^63; also where there is no body
+                             (an answer to HEAD, 304) */
+    bool has_length;      /* there is a Content-Length */
     bool keep_alive;      /* what the peer wants or allows, version default included */
     bool expect_continue; /* requests: Expect: 100-continue, HTTP/1.1 */
     struct str fields;    /* all header lines, as they came */
