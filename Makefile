@@ -1,12 +1,25 @@
-# mkv: see README.md. `make` builds bin/mkv and bin/volumed; other targets are listed by `make help`.
+# mkv: see README.md. `make` builds bin/mkv and bin/volumed; `make help` lists the other targets.
+#
+# VARIANT=release (the default), asan or tsan chooses how everything is compiled; each has its
+# objects below build/VARIANT, and the sanitized programs stay there, away from bin/.
 
 VARIANT ?= release
 PREFIX  ?= /usr/local
 DESTDIR ?=
 
+# The compiler the code is kept clean under, and Debian's Python, whose packages the tests use.
 ifeq ($(origin CC),default)
   CC     := gcc
 endif
+PYTHON       ?= /usr/bin/python3
+CLANG        ?= clang
+CLANG_FORMAT ?= clang-format
+CLANG_TIDY   ?= clang-tidy
+SHELLCHECK   ?= shellcheck
+FUZZ_SECONDS ?= 60
+# Further words for pytest, e.g. PYTEST_ARGS='-k put -x'.
+PYTEST_ARGS  ?=
+
 CSTD     := -std=gnu11
 WARN     := -Wall -Wextra -Wshadow -Wconversion -Werror
 DEPS     := -MMD -MP
@@ -36,21 +49,33 @@ MASTER_O  := $(patsubst %.c,$(OBJ)/%.o,$(filter-out master/main.c,$(wildcard mas
 VOLUMED_O := $(patsubst %.c,$(OBJ)/%.o,$(filter-out volumed/main.c,$(wildcard volumed/*.c)))
 UNIT      := $(patsubst tests/unit/%.c,$(OBJ)/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ      := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-SOURCES   := $(wildcard common/*.[ch] master/*.[ch] volumed/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch] tests/bench/*.[ch])
 
-.PHONY: all help unit test asan tsan fuzz bench format format-check lint install clean
+C_FILES   := $(wildcard common/*.c master/*.c volumed/*.c tests/unit/*.c tests/fuzz/*.c tests/bench/*.c)
+HEADERS   := $(wildcard common/*.h master/*.h volumed/*.h tests/unit/*.h tests/fuzz/*.h tests/bench/*.h)
+SOURCES   := $(C_FILES) $(HEADERS)
+# What begins with "#!" and names a shell (no '#' here, since make would take it for a comment).
+SHELL_SCRIPTS := $(shell grep -lsE '^.!.*[/ ](ba|da)?sh( |$$)' $(wildcard scripts/* .ci/* tests/bench/*))
+MAN_PAGES     := $(wildcard docs/*.1)
+
+# Keep the objects of tests and fuzzers, which make would take for mere steps on the way.
+.SECONDARY:
+.PHONY: all help unit integration test asan tsan fuzz fuzz-corpus bench format format-check lint \
+        install clean
 all: $(BIN)/mkv $(BIN)/volumed
 
 help:
-	@echo "make [all]     bin/mkv and bin/volumed (VARIANT=asan|tsan: below build/)"
-	@echo "make unit      unit tests"
-	@echo "make test      unit and integration tests"
-	@echo "make asan      the same under ASan and UBSan;  make tsan: under TSan"
-	@echo "make fuzz      each fuzzer for FUZZ_SECONDS (default 60)"
-	@echo "make bench     benchmarks, as ratios"
-	@echo "make format    clang-format in place;  make format-check;  make lint: clang-tidy, shellcheck"
-	@echo "make install   to DESTDIR and PREFIX"
+	@echo "make [all]        bin/mkv and bin/volumed (VARIANT=asan|tsan: below build/)"
+	@echo "make unit         unit tests;  make integration: tests against running servers"
+	@echo "make test         both"
+	@echo "make asan         the same under ASan and UBSan;  make tsan: under TSan"
+	@echo "make fuzz         each fuzzer for FUZZ_SECONDS (default 60);  make fuzz-corpus: keep"
+	@echo "                  what they found that reaches new code"
+	@echo "make bench        benchmarks, as ratios"
+	@echo "make format       clang-format in place;  make format-check: only tells"
+	@echo "make lint         clang-tidy, shellcheck, and who includes whom"
+	@echo "make install      to DESTDIR and PREFIX (default /usr/local)"
 
+# --- programs --------------------------------------------------------------------------------
 $(OBJ)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -c -o $@ $<
@@ -63,10 +88,98 @@ $(BIN)/volumed: $(OBJ)/volumed/main.o $(VOLUMED_O) $(COMMON_O)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_COMMON)
 
+# --- tests -----------------------------------------------------------------------------------
+# A finding ends the program with a status that no test takes for success.
+export ASAN_OPTIONS  ?= detect_stack_use_after_return=1:strict_string_checks=1
+export UBSAN_OPTIONS ?= print_stacktrace=1
+export TSAN_OPTIONS  ?= halt_on_error=1:second_deadlock_stack=1:suppressions=$(CURDIR)/tests/tsan.supp
+# Where the tests find the programs, their vectors, and how these were compiled.
+export MKV_BIN       := $(abspath $(BIN))
+export MKV_TESTS     := $(CURDIR)/tests
+export MKV_VARIANT   := $(VARIANT)
+
 # A unit test is one program, tests/unit/test_X.c, linked with everything but the mains.
 $(OBJ)/unit/%: $(OBJ)/tests/unit/%.o $(MASTER_O) $(VOLUMED_O) $(COMMON_O)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_MASTER)
+
+# All of them run, whichever fails.
+unit: $(UNIT)
+	@failed=; for t in $(UNIT); do $$t || failed="$$failed $${t##*/}"; done; \
+	if [ -n "$$failed" ]; then echo "unit tests failed:$$failed" >&2; exit 1; fi
+
+integration: all
+	$(PYTHON) -m pytest tests/integration $(PYTEST_ARGS)
+
+test: unit integration
+
+asan tsan:
+	$(MAKE) VARIANT=$@ test
+
+bench: all
+	tests/bench/run
+
+# --- fuzzing ---------------------------------------------------------------------------------
+# tests/fuzz/fuzz_X.c with its corpus tests/fuzz/corpus/X (seeds, and every past crash). What a
+# run finds goes to build/fuzz: crashes beside the fuzzers, new inputs to build/fuzz/corpus/X.
+FUZZ_O    := build/fuzz/obj
+FUZZ_SAN  := address,undefined
+FUZZ_OPT  := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all
+FUZZ_LIB  := $(patsubst $(OBJ)/%,$(FUZZ_O)/%,$(COMMON_O) $(MASTER_O) $(VOLUMED_O))
+FUZZ_DICT  = $(addprefix -dict=,$(wildcard tests/fuzz/$*.dict))
+
+$(FUZZ_O)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CLANG) $(CSTD) $(WARN) $(DEPS) $(FUZZ_OPT) -fsanitize=fuzzer-no-link,$(FUZZ_SAN) -D_GNU_SOURCE -I. -c -o $@ $<
+
+# An archive, so that a fuzzer takes from the programs only what it uses.
+build/fuzz/libmkv.a: $(FUZZ_LIB)
+	@rm -f $@
+	ar rcs $@ $^
+
+build/fuzz/fuzz_%: $(FUZZ_O)/tests/fuzz/fuzz_%.o build/fuzz/libmkv.a
+	$(CLANG) $(FUZZ_OPT) -fsanitize=fuzzer,$(FUZZ_SAN) -o $@ $^ $(LIBS_MASTER)
+
+fuzz-run-%: build/fuzz/fuzz_%
+	@mkdir -p build/fuzz/corpus/$* tests/fuzz/corpus/$*
+	$< -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 $(FUZZ_DICT) \
+	  -artifact_prefix=build/fuzz/$*- build/fuzz/corpus/$* tests/fuzz/corpus/$*
+
+fuzz-keep-%: build/fuzz/fuzz_%
+	@mkdir -p build/fuzz/corpus/$* tests/fuzz/corpus/$*
+	$< -merge=1 tests/fuzz/corpus/$* build/fuzz/corpus/$*
+
+fuzz: $(patsubst build/fuzz/fuzz_%,fuzz-run-%,$(FUZZ))
+fuzz-corpus: $(patsubst build/fuzz/fuzz_%,fuzz-keep-%,$(FUZZ))
+
+# --- form ------------------------------------------------------------------------------------
+format:
+	$(CLANG_FORMAT) -i $(SOURCES)
+
+format-check:
+	$(CLANG_FORMAT) --dry-run --Werror $(SOURCES)
+
+# A file is looked at again when it, a header or the rules have changed. Each gets a run of its
+# own: one process for many files carries the analyzer's state from one to the next.
+build/lint/%.tidy: %.c .clang-tidy $(HEADERS)
+	@mkdir -p $(@D)
+	@echo "$(CLANG_TIDY) $<"
+	@$(CLANG_TIDY) --quiet $< -- $(CSTD) -D_GNU_SOURCE -I. 2>$@.log || { \
+	  grep -v 'warnings* generated' $@.log >&2; exit 1; }
+	@touch $@
+
+lint: $(C_FILES:%.c=build/lint/%.tidy)
+	$(if $(SHELL_SCRIPTS),$(SHELLCHECK) $(SHELL_SCRIPTS))
+	scripts/check-layers
+
+# --- install ---------------------------------------------------------------------------------
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(BIN)/mkv $(BIN)/volumed $(DESTDIR)$(PREFIX)/bin
+ifneq ($(MAN_PAGES),)
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 $(MAN_PAGES) $(DESTDIR)$(PREFIX)/share/man/man1
+endif
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 
