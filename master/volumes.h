@@ -17,7 +17,10 @@
 
 struct volumes;
 
-enum { PLACE_MAX = 320 }; /* bytes of a place, NUL included */
+enum {
+    PLACE_MAX = 320,         /* bytes of a place, NUL included */
+    VOLUMES_RETRY_MS = 2000, /* how often a volume thought down is given one trial */
+};
 
 /* `list`: "host:port[/prefix],…"; `public_names`: "name=public,…" or "". NULL: err holds a line. */
 struct volumes *volumes_new(const char *list, int replicas, int subvolumes,
@@ -40,11 +43,12 @@ bool volumes_balanced(const struct volumes *volumes, struct str key, const struc
 /* A place's parts: "host:port" and "/prefix/sv03" (or ""). Pure. */
 void place_split(struct str place, struct str *authority, struct str *prefix);
 /* The place as clients reach it: writes host:port/prefix/sv## by the public names; returns its
- * length. `out` has PLACE_MAX bytes. */
+ * length; 0 when it does not fit (a record may name anything). `out` has PLACE_MAX bytes. */
 size_t volumes_public(const struct volumes *volumes, struct str place, char out[PLACE_MAX]);
 
 /* --- health ------------------------------------------------------------------------------- */
-/* Is the volume of this place thought well? One not in the list is. */
+/* Is the volume of this place thought well? One not in the list is. One thought down is, to one
+ * caller every VOLUMES_RETRY_MS: ask only about a place that is to be called next. */
 bool volumes_well(const struct volumes *volumes, struct str place);
 /* What a call to a place ended in (`answered`: with any HTTP answer). Connect failures mark a
  * volume down at once, timeouts when they repeat, an answer brings it back. CALL_LOCAL says
