@@ -33,6 +33,7 @@ struct shard {
     struct master *master;
     struct loop *loop;
     struct http_client *client;
+    unsigned running; /* requests not freed yet */
 };
 
 /* A request to an operation. The operation owns it from its entry point on and frees it with
@@ -45,6 +46,8 @@ struct request {
     char keybuf[PLACEMENT_KEY_MAX];
 };
 
+/* With an empty key and query. Own thread, as request_free. */
+struct request *request_new(struct shard *shard, struct exchange *ex);
 void request_free(struct request **request);
 
 #endif
