@@ -1,0 +1,228 @@
+/*
+ * Routing, see route.h. The key is the path, percent-decoded, whatever its bytes. Which
+ * queries mean something is decided here: a list's on GET, S3's own (501 until S3 is
+ * there), none else.
+ */
+#include "master/route.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "common/json.h"
+#include "common/log.h"
+#include "master/master.h"
+#include "master/operations.h"
+
+#define ALLOW "GET, HEAD, LIST, PUT, DELETE, UNLINK, RELINK"
+
+enum {
+    /* A path this long is over the limit however much of it is escapes. */
+    RAW_PATH_MAX = 3 * PLACEMENT_KEY_MAX,
+};
+
+typedef void operation(struct request *request);
+
+static const struct {
+    struct str method;
+    operation *run;
+} operations[] = {
+    {STR_INIT("GET"), operation_get},       {STR_INIT("HEAD"), operation_get},
+    {STR_INIT("PUT"), operation_put},       {STR_INIT("DELETE"), operation_delete},
+    {STR_INIT("UNLINK"), operation_unlink}, {STR_INIT("RELINK"), operation_relink},
+};
+
+static operation *operation_of(struct str method)
+{
+    for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
+        if (str_eq(method, operations[i].method))
+            return operations[i].run;
+    return NULL;
+}
+
+static bool is_read(struct str method)
+{
+    return str_eq(method, STR("GET")) || str_eq(method, STR("HEAD")) ||
+           str_eq(method, STR("LIST"));
+}
+
+/* --- refusals
+ * ------------------------------------------------------------------------------- */
+static void refused_over(struct exchange *ex, enum exchange_end how)
+{
+    (void)ex;
+    (void)how;
+}
+
+/* A body that comes along is dropped by the server. */
+static const struct exchange_ops refused_ops = {.over = refused_over};
+
+static void refuse(struct exchange *ex, int status, const char *text)
+{
+    exchange_own(ex, &refused_ops, NULL);
+    exchange_error(ex, status, text);
+}
+
+static void refuse_method(struct exchange *ex)
+{
+    struct http_fields fields;
+
+    http_fields_init(&fields);
+    http_fields_add(&fields, "Allow", "%s", ALLOW);
+    http_fields_add(&fields, "Content-Type", "text/plain");
+    exchange_own(ex, &refused_ops, NULL);
+    exchange_reply(ex, 405, &fields, STR("no such method here\n"));
+}
+
+/* --- queries
+ * -------------------------------------------------------------------------------- */
+/* Cuts the next parameter off a query; false at its end. */
+static bool next_parameter(struct str *query, struct str *parameter)
+{
+    const char *amp;
+
+    if (query->n == 0)
+        return false;
+    amp = memchr(query->p, '&', query->n);
+    *parameter =
+        (struct str){query->p, amp == NULL ? query->n : (size_t)(amp - query->p)};
+    query->p += parameter->n + (amp != NULL);
+    query->n -= parameter->n + (amp != NULL);
+    return true;
+}
+
+/* Does any parameter belong to S3's own requests? */
+static bool is_s3(struct str query)
+{
+    static const struct str names[] = {
+        STR_INIT("uploads"), STR_INIT("uploadId"),  STR_INIT("partNumber"),
+        STR_INIT("delete"),  STR_INIT("list-type"),
+    };
+    struct str parameter;
+
+    while (next_parameter(&query, &parameter)) {
+        const char *equals = memchr(parameter.p, '=', parameter.n);
+
+        if (equals != NULL)
+            parameter.n = (size_t)(equals - parameter.p);
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+            if (str_eq(parameter, names[i]))
+                return true;
+    }
+    return false;
+}
+
+/* The operation is the first parameter, as the Go program has it: "list&limit=10". */
+static bool is_list(struct str query)
+{
+    struct str first;
+
+    return next_parameter(&query, &first) &&
+           (str_eq(first, STR("list")) || str_eq(first, STR("unlinked")));
+}
+
+/* --- dispatch
+ * ------------------------------------------------------------------------------- */
+/* Decodes the path into the request's key. 0, or the HTTP status that says what is wrong.
+ */
+static int decode_key(struct str path, struct request *request)
+{
+    char raw[RAW_PATH_MAX];
+    ssize_t n;
+
+    if (path.n > RAW_PATH_MAX)
+        return 414;
+    if (path.n <= sizeof(request->keybuf)) {
+        n = http_percent_decode(path, request->keybuf);
+    } else {
+        n = http_percent_decode(path, raw);
+        if (n > PLACEMENT_KEY_MAX)
+            return 414;
+        if (n > 0)
+            memcpy(request->keybuf, raw, (size_t)n);
+    }
+    if (n < 0)
+        return 400;
+    request->key.n = (size_t)n;
+    return 0;
+}
+
+void route_request(void *ctx, struct exchange *ex)
+{
+    const struct http_head *head = exchange_head(ex);
+    struct str path = head->target, query = STR("");
+    const char *mark = memchr(path.p, '?', path.n);
+    operation *run = operation_of(head->method);
+    struct request *request;
+    int status;
+
+    if (mark != NULL) {
+        query = (struct str){mark + 1, path.n - (size_t)(mark - path.p) - 1};
+        path.n = (size_t)(mark - path.p);
+    }
+    if (path.n == 0)
+        path = STR("/"); /* "GET http://host HTTP/1.1" */
+
+    if (query.n > 0) {
+        bool read = is_read(head->method);
+
+        if (read && is_list(query))
+            run = operation_list;
+        else if (is_s3(query))
+            return refuse(ex, 501, "S3's requests are not served here");
+        else if (!read)
+            return refuse(ex, 403, "only GET takes a query");
+        else
+            return refuse(ex, 403, "no such query; there are ?list and ?unlinked");
+    } else if (run == NULL) {
+        if (str_eq(head->method, STR("LIST")))
+            return refuse(ex, 403, "LIST needs a query, ?list or ?unlinked");
+        return refuse_method(ex);
+    }
+    if (path.p[0] != '/')
+        return refuse(ex, 400, "the path must begin with /");
+
+    request = request_new(ctx, ex);
+    request->query = query;
+    status = decode_key(path, request);
+    if (status != 0) {
+        request_free(&request);
+        return refuse(ex, status,
+                      status == 414 ? "the key is longer than 1024 bytes"
+                                    : "the path has a % without two hex digits");
+    }
+    run(request);
+}
+
+/* --- logging
+ * -------------------------------------------------------------------------------- */
+/* Keys are written as JSON strings: any byte may stand in one, and no line can be forged.
+ */
+void route_finished(void *ctx, const struct exchange *ex)
+{
+    const struct http_head *head = exchange_head(ex);
+    struct str path = head->target, query = STR("");
+    const char *mark = path.n == 0 ? NULL : memchr(path.p, '?', path.n);
+    char raw[HTTP_LINE_MAX], key[JSON_STRING_MAX(PLACEMENT_KEY_MAX)];
+    struct exchange_stats stats;
+    ssize_t n = -1;
+
+    (void)ctx;
+    if (mark != NULL) {
+        query = (struct str){mark, path.n - (size_t)(mark - path.p)};
+        path.n = (size_t)(mark - path.p);
+    }
+    if (path.n <= sizeof(raw))
+        n = http_percent_decode(path, raw);
+    if (n >= 0)
+        path = (struct str){raw, (size_t)n};
+    if (path.n > PLACEMENT_KEY_MAX)
+        path.n = PLACEMENT_KEY_MAX;
+    n = (ssize_t)json_string(path, key);
+    exchange_stats(ex, &stats);
+    log_info("%.*s %.*s%.*s %d %" PRIu64 " bytes in, %" PRIu64 " out, %" PRIu64
+             ".%03u ms",
+             head->method.n == 0 ? 1 : (int)head->method.n,
+             head->method.n == 0 ? "-" : head->method.p, (int)n, key, (int)query.n,
+             query.p, stats.status, stats.body_in, stats.body_out, stats.micros / 1000,
+             (unsigned)(stats.micros % 1000));
+}
