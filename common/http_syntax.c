@@ -54,14 +54,12 @@ bool http_parse_u64(struct str s, uint64_t *out)
     return true;
 }
 
-/* --- dates
- * -------------------------------------------------------------------------------- */
+/* --- dates -------------------------------------------------------------------------- */
 
 static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 static const char weekdays[] = "SunMonTueWedThuFriSat";
 
-/* Days from 1970-01-01 to the day given, in the proleptic Gregorian calendar; month 0–11.
- */
+/* Days from 1970-01-01 to the day given, in the Gregorian calendar; month 0–11. */
 static int64_t days_from_civil(int64_t year, int month, int day)
 {
     /* Years from March on, so that the leap day is the last of its year. */
@@ -236,8 +234,7 @@ void http_format_date(int64_t t, char out[30])
     put_text(o, " GMT", 5);
 }
 
-/* --- reasons
- * ------------------------------------------------------------------------------ */
+/* --- reasons ------------------------------------------------------------------------ */
 
 /* In nginx's words where it has one, which are not always RFC 9110's. */
 const char *http_reason(int status)
