@@ -136,7 +136,7 @@ static void put_key(struct list *list, struct str key)
     reserve(list, key.n);
     if (list->n > 0)
         put(list, STR(","));
-    list->used += json_string(key, list->out + list->used);
+    list->used += json_quote(key, list->out + list->used);
     list->n++;
 }
 
@@ -160,7 +160,7 @@ static void reply_held(struct list *list, struct str next)
     static const char opening[] = "{\"next\":", middle[] = ",\"keys\":[",
                       closing[] = "]}";
     char *text = xmalloc(JSON_STRING_MAX(next.n));
-    size_t n = json_string(next, text);
+    size_t n = json_quote(next, text);
 
     begin(list, (int64_t)(sizeof(opening) + sizeof(middle) + sizeof(closing) - 3 + n +
                           list->used));
@@ -183,7 +183,7 @@ static void end_sent(struct list *list, struct str next)
     write_str(list, STR("]"));
     if (list->limited) {
         char *text = xmalloc(JSON_STRING_MAX(next.n));
-        size_t n = json_string(next, text);
+        size_t n = json_quote(next, text);
 
         write_str(list, STR(",\"next\":"));
         write_str(list, (struct str){text, n});

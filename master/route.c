@@ -217,7 +217,7 @@ void route_finished(void *ctx, const struct exchange *ex)
         path = (struct str){raw, (size_t)n};
     if (path.n > PLACEMENT_KEY_MAX)
         path.n = PLACEMENT_KEY_MAX;
-    n = (ssize_t)json_string(path, key);
+    n = (ssize_t)json_quote(path, key);
     exchange_stats(ex, &stats);
     log_info("%.*s %.*s%.*s %d %" PRIu64 " bytes in, %" PRIu64 " out, %" PRIu64
              ".%03u ms",
