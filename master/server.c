@@ -136,6 +136,8 @@ int server_run(const struct config *config)
     if (service == NULL)
         goto out;
 
+    log_info("mkv serves on port %d, with %d volumes", service_port(service),
+             volumes_count(master->volumes));
     /* What had to be cut was never acknowledged, so it is no failure. */
     service_run(service);
     status = 0;
