@@ -31,6 +31,10 @@ __attribute__((format(printf, 2, 3))) static int fail(const struct walk *w,
     va_start(ap, fmt);
     vsnprintf(w->err, w->errlen, fmt, ap);
     va_end(ap);
+    /* One line, whatever was typed. */
+    for (char *c = w->err; w->errlen > 0 && *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = '?';
     return -1;
 }
 

@@ -70,17 +70,18 @@ static size_t put_stamp(enum log_level level, char out[STAMP_MAX])
     return n > 0 && n < STAMP_MAX ? (size_t)n : 0;
 }
 
-/* Control bytes, and U+0080–U+009F, which a terminal may take for control characters too.
- */
+/* Control bytes, and the two bytes of U+0080 to U+009F, which a terminal takes for
+ * control characters too. */
 static size_t put_escaped(const unsigned char *in, size_t n, char *out)
 {
     static const char hex[] = "0123456789abcdef";
+    bool second = false;
     char *o = out;
 
     for (size_t i = 0; i < n; i++) {
         unsigned char c = in[i];
-        if (c < 0x20 || c == 0x7f ||
-            (c == 0xc2 && i + 1 < n && (in[i + 1] & 0xe0) == 0x80)) {
+        bool first = c == 0xc2 && i + 1 < n && (in[i + 1] & 0xe0) == 0x80;
+        if (c < 0x20 || c == 0x7f || first || second) {
             *o++ = '\\';
             *o++ = 'x';
             *o++ = hex[c >> 4];
@@ -88,6 +89,7 @@ static size_t put_escaped(const unsigned char *in, size_t n, char *out)
         } else {
             *o++ = (char)c;
         }
+        second = first;
     }
     return (size_t)(o - out);
 }
