@@ -1,12 +1,12 @@
 /*
  * The event loop: epoll, timers, tasks from other threads. One per core, one thread each.
  *
- * A loop never waits for anything but epoll. What would block (a disk, a name server) goes
- * to workers.h and comes back as a task. Everything here but loop_post and loop_stop is to
- * be called on the loop's own thread (or before loop_run).
+ * A loop never waits for anything but epoll. What would block (a disk, a name server)
+ * goes to workers.h and comes back as a task. Everything here but loop_post and loop_stop
+ * is to be called on the loop's own thread (or before loop_run).
  *
- * All nodes (watch, timer, task) are embedded in their owner; the loop allocates nothing in
- * the steady state.
+ * All nodes (watch, timer, task) are embedded in their owner; the loop allocates nothing
+ * in the steady state.
  */
 #ifndef COMMON_LOOP_H
 #define COMMON_LOOP_H
@@ -27,7 +27,8 @@ void loop_stop(struct loop *loop);
 /* Milliseconds of the monotonic clock as of this turn. */
 uint64_t loop_now(const struct loop *loop);
 
-/* --- tasks: a function to run later on the loop's thread ------------------------------ */
+/* --- tasks: a function to run later on the loop's thread ------------------------------
+ */
 struct task {
     void (*run)(struct task *task);
     struct task *next; /* the loop's */
@@ -35,17 +36,18 @@ struct task {
 
 /* Any thread. Runs task->run on the loop's thread, in the order posted by one thread.
  * The task must not be posted again before it has run. Tasks posted after the loop has
- * stopped are never run. */
+ * stopped are run by loop_free, on its caller's thread. */
 void loop_post(struct loop *loop, struct task *task);
 
 /* Own thread. Runs the task once, at the end of this turn, just before the loop waits
- * again: the place where writes of one turn are gathered into one system call. Deferring a
- * task that is deferred already does nothing. */
+ * again: the place where writes of one turn are gathered into one system call. Deferring
+ * a task that is deferred already does nothing. */
 void loop_defer(struct loop *loop, struct task *task);
 /* Own thread: takes back what was deferred, if it was. */
 void loop_undefer(struct loop *loop, struct task *task);
 
-/* --- watches: readiness of a descriptor (level-triggered) ----------------------------- */
+/* --- watches: readiness of a descriptor (level-triggered) -----------------------------
+ */
 struct watch {
     void (*ready)(struct watch *watch, uint32_t events); /* EPOLLIN | EPOLLOUT | … */
     int fd;
@@ -59,7 +61,8 @@ void watch_set(struct loop *loop, struct watch *watch, uint32_t events);
 /* Before close(fd). Readiness of this watch still in the current batch is dropped. */
 void watch_del(struct loop *loop, struct watch *watch);
 
-/* --- timers ---------------------------------------------------------------------------- */
+/* --- timers ----------------------------------------------------------------------------
+ */
 struct timer {
     void (*fire)(struct timer *timer);
     uint64_t due;  /* ms, loop clock; the loop's */

@@ -1,0 +1,62 @@
+/* Plain sockets as a transport. */
+#include "common/transport.h"
+
+#include <errno.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static ssize_t plain_read(struct transport *t, void *buf, size_t len)
+{
+    ssize_t n;
+    do {
+        n = recv(t->fd, buf, len, 0);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+static ssize_t plain_writev(struct transport *t, const struct iovec *iov, int n, int more)
+{
+    /* sendmsg, not writev: a peer that is gone is EPIPE and no signal. */
+    struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov,
+                         .msg_iovlen = (size_t)n};
+    ssize_t sent;
+    do {
+        sent = sendmsg(t->fd, &msg, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+    } while (sent < 0 && errno == EINTR);
+    return sent < 0 ? -errno : sent;
+}
+
+static ssize_t plain_sendfile(struct transport *t, int fd, off_t *off, size_t len)
+{
+    ssize_t n;
+    do {
+        n = sendfile(t->fd, fd, off, len);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+static int plain_shutdown(struct transport *t)
+{
+    return shutdown(t->fd, SHUT_WR) < 0 ? -errno : 0;
+}
+
+static void plain_close(struct transport *t)
+{
+    close(t->fd);
+    t->fd = -1;
+}
+
+static const struct transport_ops plain_ops = {
+    .read = plain_read,
+    .writev = plain_writev,
+    .sendfile = plain_sendfile,
+    .shutdown = plain_shutdown,
+    .close = plain_close,
+};
+
+void transport_plain(struct transport *t, int fd)
+{
+    t->ops = &plain_ops;
+    t->fd = fd;
+}
