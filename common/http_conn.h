@@ -1,0 +1,129 @@
+/*
+ * One connection of the HTTP server, between its two source files: http_conn.c moves it
+ * through its states and its request's bytes; http_answer.c queues and sends what goes
+ * out. Private to the server.
+ */
+#ifndef COMMON_HTTP_CONN_H
+#define COMMON_HTTP_CONN_H
+
+#include <netinet/in.h>
+#include <stdatomic.h>
+
+#include "common/http_server.h"
+#include "common/transport.h"
+
+/* What leaves, in order: a stretch of a block, or of a file. */
+struct out_piece {
+    struct out_piece *next;
+    struct block *block; /* NULL: a file */
+    size_t at, len;      /* of the block */
+    int fd;
+    int64_t off, left; /* of the file */
+    int64_t warm;      /* bytes from off on that are known to be in memory */
+    struct conn *conn; /* NULL: it died while a reader had the piece */
+    struct job warming;
+    bool busy; /* a reader has it */
+};
+
+enum conn_state {
+    CONN_IDLE,     /* no byte of a request has come; no block is held */
+    CONN_HEAD,     /* a part of a head is in `in` */
+    CONN_EXCHANGE, /* a handler owns the exchange; its answer may be queued or not */
+    CONN_SKIP, /* the answer is queued; what is left of the request's body is dropped */
+    CONN_CLOSING, /* no more requests; what is queued leaves, then the connection ends */
+    CONN_LINGER,  /* our side is shut down; what the client still sends is dropped */
+};
+
+/* How far the answer is. */
+enum answer_state {
+    ANSWER_NONE,  /* nothing of it is queued */
+    ANSWER_BODY,  /* its head is queued, its body not all */
+    ANSWER_ENDED, /* all of it is queued */
+};
+
+struct exchange {
+    struct conn *conn;
+    const struct exchange_ops *ops;
+    void *arg;
+    struct http_head head;
+    struct block *head_block; /* what head points into */
+    enum answer_state answer;
+    bool body_told;    /* body_end() was called */
+    bool blocked;      /* body() left bytes; until exchange_resume() */
+    bool wants_room;   /* exchange_write() said to wait */
+    bool no_body;      /* HEAD, 204, 304: the body is left out */
+    bool chunked;      /* the answer's body goes in chunks */
+    bool abort;        /* the handler gave up on the answer */
+    int64_t body_left; /* the answer's body still to be queued; -1: until exchange_end */
+    struct exchange_stats stats;
+};
+
+struct conn {
+    struct http_server *server;
+    struct conn *next, *prev; /* the server's list */
+    struct transport transport;
+    struct watch watch;
+    struct timer timer;
+    struct task advance; /* deferred: run conn_advance at the end of this turn */
+    enum conn_state state;
+
+    /* in */
+    struct block *in;
+    uint32_t at;            /* bytes of `in` used up */
+    size_t head_seen;       /* the parser's */
+    enum http_body framing; /* of the request's body */
+    uint64_t body_left;
+    struct http_chunks chunks;
+    bool body_done;
+
+    /* out */
+    struct out_piece *out_first, **out_tail;
+    size_t out_bytes; /* in blocks, not in files */
+    bool out_stuck;   /* the socket is full: wait for EPOLLOUT */
+
+    bool keep;   /* another request may follow */
+    bool linger; /* at the end drop what still comes, so that the answer is not reset */
+    bool advancing; /* conn_advance is on the stack */
+    bool fresh;     /* no request has been answered yet */
+    bool expect;    /* the client waits for 100 Continue */
+    uint64_t began; /* ns, of the head's first byte */
+    uint64_t linger_until;
+    struct exchange ex;
+};
+
+struct http_server {
+    struct loop *loop;
+    struct http_server_config config;
+    struct conn *conns;
+    atomic_int count;
+    bool draining;
+    struct task *drained;
+    struct out_piece *pieces; /* free ones */
+    int n_pieces;
+    char common[128]; /* "Server: …\r\nDate: …\r\n" */
+    size_t common_len;
+    uint64_t common_until; /* loop ms */
+};
+
+enum {
+    OUT_HIGH = 64 * 1024, /* above: exchange_write says wait */
+    OUT_LOW = 16 * 1024,  /* below: writable() */
+};
+
+/* http_conn.c: something changed; goes on at the end of this turn at the latest. */
+void conn_schedule(struct conn *conn);
+/* Does the connection outlive this exchange? Asked when the answer's head is written. */
+bool conn_keeps(struct conn *conn);
+
+/* http_answer.c */
+/* Sends what is queued as far as it goes. 0, or -errno: the connection is broken. */
+int out_flush(struct conn *conn);
+bool out_empty(const struct conn *conn);
+/* Is a stretch of a file queued? */
+bool out_has_file(const struct conn *conn);
+void out_drop(struct conn *conn);
+/* Queues raw bytes (100 Continue). */
+void out_bytes(struct conn *conn, const char *data, size_t len);
+void out_pieces_free(struct http_server *server);
+
+#endif
