@@ -31,7 +31,7 @@ enum state {
 
 void http_chunks_init(struct http_chunks *c)
 {
-    *c = (struct http_chunks){0, 0, SIZE_FIRST};
+    *c = (struct http_chunks){.state = SIZE_FIRST};
 }
 
 bool http_chunks_end(const struct http_chunks *c)
@@ -79,20 +79,20 @@ ssize_t http_chunks_eat(struct http_chunks *c, const char *buf, size_t len)
         case SIZE_FIRST:
             if ((digit = hex_value(ch)) < 0)
                 return -1;
-            c->left = (uint64_t)digit;
+            c->size = (uint64_t)digit;
             state = SIZE;
             break;
         case SIZE:
-            if (c->left > size_max)
+            if (c->size > size_max)
                 return -1;
             if ((digit = hex_value(ch)) >= 0)
-                c->left = c->left * 16 + (uint64_t)digit;
+                c->size = c->size * 16 + (uint64_t)digit;
             else if (ch == '\r')
-                state = c->left ? SIZE_LF : LAST_LF;
+                state = c->size ? SIZE_LF : LAST_LF;
             else if (ch == '\n')
-                state = c->left ? DATA : TRAILER;
+                state = c->size ? DATA : TRAILER;
             else if (ch == ';' || ch == ' ' || ch == '\t')
-                state = c->left ? EXTENSION : LAST_EXTENSION;
+                state = c->size ? EXTENSION : LAST_EXTENSION;
             else
                 return -1;
             break;
@@ -160,6 +160,10 @@ ssize_t http_chunks_eat(struct http_chunks *c, const char *buf, size_t len)
             assure(state != DATA && state != END);
         }
     }
+    if (state == DATA && c->state != DATA)
+        c->size = c->size; /* only now: a size half read is no data yet */
+    if (state == DATA && c->state != DATA)
+        c->left = c->size;
     c->state = state;
     return p - buf;
 }
