@@ -11,9 +11,9 @@
 
 /* Writes BASE64_LEN(len) characters, no NUL; returns that length. */
 size_t base64_encode(const void *data, size_t len, char *out);
-/* Strict: canonical input only (padding present, unused bits zero, no other bytes), so that
- * every accepted text is what base64_encode gives. Returns the length, or -1. `out` has room for
- * text.n / 4 * 3 bytes. */
+/* Strict: canonical input only (padding present, unused bits zero, no other bytes), so
+ * that every accepted text is what base64_encode gives. Returns the length, or -1. `out`
+ * has room for text.n / 4 * 3 bytes. */
 ssize_t base64_decode(struct str text, void *out);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Header lines under construction: a bounded text of "Name: value\r\n" lines, for answers of
- * the server and requests of the client alike. Lives on the caller's stack.
+ * Header lines under construction: a bounded text of "Name: value\r\n" lines, for answers
+ * of the server and requests of the client alike. Lives on the caller's stack.
  */
 #ifndef COMMON_HTTP_FIELDS_H
 #define COMMON_HTTP_FIELDS_H
@@ -18,10 +18,9 @@ static inline void http_fields_init(struct http_fields *f)
 {
     f->len = 0;
 }
-/* Appends a line. Values are printf-formatted; CR, LF and NUL in them are replaced by spaces.
- * A line that does not fit is left out, with a warning in the log. */
-__attribute__((format(printf, 3, 4))) void http_fields_add(struct http_fields *f,
-                                                           const char *name,
-                                                           const char *fmt, ...);
+/* Appends a line. Values are printf-formatted; CR, LF and NUL in them are replaced by
+ * spaces. A line that does not fit is left out, with a warning in the log. */
+__attribute__((format(printf, 3, 4))) void
+http_fields_add(struct http_fields *f, const char *name, const char *fmt, ...);
 
 #endif

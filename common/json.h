@@ -1,10 +1,11 @@
 /*
  * JSON that we write. What we read is jansson's business.
  *
- * Byte strings: valid UTF-8 stands as it is, with '"', '\\' and control characters escaped; a
- * byte that is part of no valid UTF-8 sequence is written as the lone surrogate \udcNN, NN the
- * byte in hex (0x80–0xff), which no valid text can hold, so every key has one spelling and can
- * be told from every other (Python's "surrogateescape" reads it back as that byte).
+ * Byte strings: valid UTF-8 stands as it is, with '"', '\\' and control characters
+ * escaped; a byte that is part of no valid UTF-8 sequence is written as the lone
+ * surrogate \udcNN, NN the byte in hex (0x80–0xff), which no valid text can hold, so
+ * every key has one spelling and can be told from every other (Python's "surrogateescape"
+ * reads it back as that byte).
  */
 #ifndef COMMON_JSON_H
 #define COMMON_JSON_H
@@ -16,11 +17,9 @@
 /* Room for one escaped string of n bytes, quotes included. */
 #define JSON_STRING_MAX(n) ((n)*6 + 2)
 
-/* Writes s with its quotes to out (room for JSON_STRING_MAX(s.n)); returns the length. (Not
- * json_string: that is a function of jansson's, which the programs are linked with.) */
+/* Writes s with its quotes to out (room for JSON_STRING_MAX(s.n)); returns the length.
+ * (Not json_string: that is a function of jansson's, which the programs are linked with.)
+ */
 size_t json_quote(struct str s, char *out);
-#ifndef JANSSON_H
-#define json_string json_quote /* its former name; goes when no caller uses it */
-#endif
 
 #endif

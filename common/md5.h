@@ -15,8 +15,10 @@ void md5_add(struct md5 *m, const void *data, size_t len);
 void md5_end(struct md5 **m, uint8_t out[MD5_BYTES]);
 void md5_free(struct md5 **m);
 
-/* At once, without an allocation per call (a per-thread context): the sum of up to two parts. */
-void md5_of(const void *a, size_t alen, const void *b, size_t blen, uint8_t out[MD5_BYTES]);
+/* At once, without an allocation per call (a per-thread context): the sum of up to two
+ * parts. */
+void md5_of(const void *a, size_t alen, const void *b, size_t blen,
+            uint8_t out[MD5_BYTES]);
 
 void md5_hex(const uint8_t sum[MD5_BYTES], char out[MD5_HEX + 1]); /* lower case */
 

@@ -1,7 +1,7 @@
 /*
  * Where a key's value lies: its path below a volume, and the volumes it belongs on. Pure
- * arithmetic on bytes, the same as geohot/minikeyvalue's key2path and key2volume (held against
- * tests/vectors), plus the two path forms that program could not store.
+ * arithmetic on bytes, the same as geohot/minikeyvalue's key2path and key2volume (held
+ * against tests/vectors), plus the two path forms that program could not store.
  */
 #ifndef COMMON_PLACEMENT_H
 #define COMMON_PLACEMENT_H
@@ -20,22 +20,23 @@ enum {
 };
 
 /*
- * "/xx/yy/B": xx and yy the first bytes of MD5(key), B the base64 of the key. A piece of B
- * (between slashes) longer than 255 bytes is cut into pieces of 254 characters, each but the
- * last followed by '-' and then '/', i.e. "…-/…"; a B that ends in '/' has '-' appended.
- * Returns the length without the NUL that is written as well. key.n must be 1..1024.
+ * "/xx/yy/B": xx and yy the first bytes of MD5(key), B the base64 of the key. A piece of
+ * B (between slashes) longer than 255 bytes is cut into pieces of 254 characters, each
+ * but the last followed by '-' and then '/', i.e. "…-/…"; a B that ends in '/' has '-'
+ * appended. Returns the length without the NUL that is written as well. key.n must
+ * be 1..1024.
  */
 size_t placement_path(struct str key, char out[PLACEMENT_PATH_MAX]);
 
 /* The inverse: the key a path ("/xx/yy/B", as it lies on disk) stands for. Only canonical
- * paths are taken: placement_path(result) gives path again. Returns the key's length or -1;
- * `out` has room for PLACEMENT_KEY_MAX bytes. */
+ * paths are taken: placement_path(result) gives path again. Returns the key's length or
+ * -1; `out` has room for PLACEMENT_KEY_MAX bytes. */
 ssize_t placement_key(struct str path, char *out);
 
 /* One volume's standing for a key. */
 struct placement_rank {
-    int volume;      /* index into the list given */
-    uint32_t word;   /* big-endian 32-bit word of score bytes 12–15: modulo n picks sv##  */
+    int volume;    /* index into the list given */
+    uint32_t word; /* big-endian 32-bit word of score bytes 12–15: modulo n picks sv##  */
     uint8_t score[16];
 };
 
@@ -44,8 +45,9 @@ struct placement_rank {
 void placement_rank(struct str key, const struct str *volumes, int n,
                     struct placement_rank *out);
 
-/* The subvolume a ranked volume gives the key: word modulo subvolumes. With subvolumes = 1
- * there is none. Text: "/sv%02X" (or "" ), at most 12 bytes with NUL; returns its length. */
+/* The subvolume a ranked volume gives the key: word modulo subvolumes. With subvolumes =
+ * 1 there is none. Text: "/sv%02X" (or "" ), at most 12 bytes with NUL; returns its
+ * length. */
 size_t placement_subvolume(uint32_t number, int subvolumes, char out[12]);
 
 #endif

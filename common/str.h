@@ -17,7 +17,10 @@ struct str {
 
 /* A str of a string literal, usable in constant initialisers through STR_INIT. */
 #define STR(lit) ((struct str){"" lit, sizeof(lit) - 1})
-#define STR_INIT(lit) {"" lit, sizeof(lit) - 1}
+#define STR_INIT(lit)           \
+    {                           \
+        "" lit, sizeof(lit) - 1 \
+    }
 
 static inline struct str str_of(const char *z)
 {

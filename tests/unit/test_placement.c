@@ -91,8 +91,9 @@ static void every_path_of_the_vectors(void **state)
         struct str key = key_of_hex(fields[0]);
         char path[PLACEMENT_PATH_MAX];
         size_t n = there_and_back(key, path);
-        /* The vectors hold what the Go program computes, also where it then could not store
-         * the value: for a path that no file can have, ours differs by its mark alone. */
+        /* The vectors hold what the Go program computes, also where it then could not
+         * store the value: for a path that no file can have, ours differs by its mark
+         * alone. */
         if (fields[1][strlen(fields[1]) - 1] == '/') {
             assert_int_equal(path[--n], '-');
             path[n] = '\0';
