@@ -161,9 +161,7 @@ ssize_t http_chunks_eat(struct http_chunks *c, const char *buf, size_t len)
         }
     }
     if (state == DATA && c->state != DATA)
-        c->size = c->size; /* only now: a size half read is no data yet */
-    if (state == DATA && c->state != DATA)
-        c->left = c->size;
+        c->left = c->size; /* only now: a size half read is no data yet */
     c->state = state;
     return p - buf;
 }

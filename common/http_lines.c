@@ -2,7 +2,9 @@
  * Field lines, for requests and answers alike, and the walks over them that callers make.
  *
  * Values are scanned by a table, a byte at a time, for NUL, CR and LF together. Three
- * calls of memchr were tried: for values of some 20 bytes they cost more.
+ * calls of memchr were tried: no gain with the heads of curl, mkv and load generators (40
+ * to 110 ns each), 100 ns with a browser's long values, and a bad byte would be noticed
+ * only with the end of its line.
  */
 #include "common/http_lines.h"
 

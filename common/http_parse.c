@@ -13,10 +13,6 @@
  * were cut, whatever is refused because of two lines together (a second Host, both
  * framings) or because of all lines together (too many) is refused at the end of the head
  * only, and everything else at the first byte that cannot be right.
- *
- * Tried and left: finding the end of the head first (memmem, or memchr for each line) and
- * parsing then. Lines are some 30 bytes long, so the calls cost more than the table loop,
- * and a bad byte would be noticed only with the end of its line.
  */
 #include "common/http_parse.h"
 

@@ -48,11 +48,16 @@ struct http_head {
 
 /*
  * Parses one head from buf[0..len). `*seen` is the caller's, 0 for a fresh head, and
- * keeps the work done over calls with more bytes of the same head. Returns > 0  bytes of
- * the head, including the empty line (leading empty lines too): *head is valid; 0    more
- * bytes are needed; -1   refused; head->status is then the HTTP status to answer with
- * (400, 414, 431, 501, 505 …), and head->method/target are what could be read of them, or
- * empty.
+ * keeps the work done over calls with more bytes of the same head (it is no offset, and
+ * buf may move in between). Returns
+ * - more than 0: the bytes of the head, with its empty line, and with the empty lines in
+ *   front of it; *head is valid;
+ * - 0: more bytes are needed;
+ * - -1: refused. head->status is then the HTTP status to answer with (400, 405, 414, 501
+ *   or 505), and method, target and http_09 are what could be read of them, or empty. The
+ *   connection must be closed after the answer.
+ * How the bytes are cut makes no difference to the result, and with HTTP_HEAD_MAX bytes
+ * the result is never 0.
  */
 ssize_t http_parse_request(const char *buf, size_t len, size_t *seen,
                            struct http_head *head);
@@ -63,8 +68,9 @@ ssize_t http_parse_request(const char *buf, size_t len, size_t *seen,
 ssize_t http_parse_answer(const char *buf, size_t len, size_t *seen, bool to_head,
                           struct http_head *head);
 
-/* Walks the header fields: *pos starts at 0. false at the end. Values are trimmed; lines
- * that nginx ignores (invalid names) are skipped. */
+/* Walks the header fields: *pos starts at 0. false at the end. Values are trimmed of
+ * spaces; lines that nginx ignores (names not all of letters, digits and '-') are
+ * skipped. */
 bool http_field_next(const struct http_head *head, size_t *pos, struct str *name,
                      struct str *value);
 /* The first field of that name (any case); false when there is none. */
@@ -72,8 +78,7 @@ bool http_field(const struct http_head *head, struct str name, struct str *value
 /* Is `token` in the comma-separated list `value`, any case? */
 bool http_has_token(struct str value, struct str token);
 
-/* --- chunked bodies
- * --------------------------------------------------------------------- */
+/* --- chunked bodies ----------------------------------------------------------------- */
 struct http_chunks {
     uint64_t left; /* bytes of data left in this chunk; 0 while framing is read */
     uint64_t size; /* of the chunk whose size line is being read */
@@ -84,25 +89,24 @@ struct http_chunks {
 void http_chunks_init(struct http_chunks *c);
 /*
  * Takes framing and data from buf[0..len): eats framing, stops in front of data. Returns
- * bytes of framing eaten (>= 0), and then
- *   c->left > 0        that many data bytes follow: take n of them, then
- * http_chunks_took(c, n); http_chunks_end(c) the body is over (trailers eaten); otherwise
- * more bytes are needed. -1: malformed.
+ * the bytes of framing eaten, or -1 when it is malformed. Then
+ * - c->left > 0: that many data bytes follow: take n of them, then http_chunks_took(c,
+ * n);
+ * - http_chunks_end(c): the body is over (trailers eaten);
+ * - otherwise: more bytes are needed.
  */
 ssize_t http_chunks_eat(struct http_chunks *c, const char *buf, size_t len);
 void http_chunks_took(struct http_chunks *c, uint64_t n);
 bool http_chunks_end(const struct http_chunks *c);
 
-/* --- small syntax used by both sides
- * ------------------------------------------------------ */
+/* --- small syntax used by both sides ------------------------------------------------ */
 /* %XX decoding of in[0..n) to out (at least n bytes). Returns the length, or -1 when a %
  * is not followed by two hex digits. '+' stands for itself. */
 ssize_t http_percent_decode(struct str in, char *out);
 /* Decimal digits only, the whole of s, no overflow; false otherwise. */
 bool http_parse_u64(struct str s, uint64_t *out);
 /* The three HTTP dates (RFC 9110 §5.6.7) → seconds of the epoch; -1 when it is none. Read
- * as leniently as nginx does: neither the weekday nor what follows the date is looked at.
- */
+ * as leniently as nginx does: neither weekday nor what follows the date is looked at. */
 int64_t http_parse_date(struct str s);
 /* "Sun, 06 Nov 1994 08:49:37 GMT"; writes 29 bytes and a NUL. */
 void http_format_date(int64_t t, char out[30]);
