@@ -1,0 +1,45 @@
+"""Fixtures: a cluster of each kind per test module, and its last inspection when the module's
+tests are through."""
+
+import os
+
+import pytest
+
+from cluster import BIN, KINDS, Cluster
+
+_CHOSEN = os.environ.get("MKV_KINDS", "volumed,nginx,mixed").split(",")
+
+
+def pytest_configure(config):
+    for name in ("mkv", "volumed"):
+        if not os.access(BIN / name, os.X_OK):
+            raise pytest.UsageError(f"{BIN / name} is not there: run make first (or set MKV_BIN)")
+
+
+def pytest_generate_tests(metafunc):
+    if "kind" in metafunc.fixturenames:
+        metafunc.parametrize("kind", [k for k in KINDS if k in _CHOSEN], scope="module")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    # With a failure, what the servers had to say.
+    if report.when == "call" and report.failed:
+        for value in item.funcargs.values():
+            if isinstance(value, Cluster):
+                value.show_logs()
+
+
+@pytest.fixture(scope="module")
+def cluster(kind):
+    """Three volumes of the kind, shared by the module's tests: each uses keys of its own."""
+    with Cluster(KINDS[kind]) as made:
+        yield made
+
+
+@pytest.fixture
+def key(request):
+    """A prefix of keys that is this test's own."""
+    return ("/" + request.node.name.replace("[", "/").replace("]", "")).encode()
