@@ -1,7 +1,7 @@
 /*
  * The index record: where a value lies, and whether it is live. Text, the Go program's:
- * "[DELETED][HASH<32 hex digits>]place,place,…". A *place* is a volume with its subvolume,
- * "localhost:3001/sv03".
+ * "[DELETED][HASH<32 hex digits>]place,place,…". A *place* is a volume with its
+ * subvolume, "localhost:3001/sv03".
  */
 #ifndef MASTER_RECORD_H
 #define MASTER_RECORD_H
@@ -12,7 +12,12 @@
 #include "common/md5.h"
 #include "common/str.h"
 
-enum { RECORD_PLACES_MAX = 64 };
+enum {
+    RECORD_PLACES_MAX = 64,
+    RECORD_PLACE_MAX = 319, /* bytes of one place */
+    /* of a whole text: DELETED, HASH and digits, places each with a comma */
+    RECORD_TEXT_MAX = 7 + 4 + MD5_HEX + RECORD_PLACES_MAX * (RECORD_PLACE_MAX + 1),
+};
 
 enum record_state { RECORD_ABSENT, RECORD_LIVE, RECORD_UNLINKED };
 
@@ -23,11 +28,15 @@ struct record {
     struct str place[RECORD_PLACES_MAX]; /* into whatever text it was read from */
 };
 
-/* Reads a record's text; places point into it. 0 or -EINVAL (no place, or too many). */
+/* Reads a record's text; places point into it. 0 or -EINVAL (no
+ * place, too many, or one that cannot be one; HASH without 32 hex digits). */
 int record_parse(struct str text, struct record *out);
 /* Writes the text of a live or unlinked record; returns its length, at most `room`, or
  * -ENOSPC. */
 long record_format(const struct record *record, char *out, size_t room);
+/* Could this be a place? Not empty, at most RECORD_PLACE_MAX bytes, no comma, blank or
+ * control byte: it stands in records, in lines of the index and in request lines. */
+bool record_place_ok(struct str place);
 bool record_names(const struct record *record, struct str place);
 
 #endif
