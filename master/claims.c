@@ -1,0 +1,155 @@
+/*
+ * A hash table in shards, each with its lock, so that loops do not meet. There are about
+ * as many claims as operations under way, so the number of buckets is fixed. The hash
+ * starts from a random seed: clients choose the keys.
+ */
+#include "master/claims.h"
+
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "common/assure.h"
+
+enum { SHARDS = 64, BUCKETS = 128 }; /* powers of two */
+
+struct claim {
+    struct claim *next;
+    uint64_t hash;
+    bool marked;
+    size_t n;
+    char key[];
+};
+
+struct shard_of_claims {
+    pthread_mutex_t lock;
+    size_t count;
+    struct claim *bucket[BUCKETS];
+};
+
+struct claims {
+    uint64_t seed;
+    struct shard_of_claims shard[SHARDS];
+};
+
+struct claims *claims_new(void)
+{
+    struct claims *claims = xcalloc(1, sizeof *claims);
+    if (getrandom(&claims->seed, sizeof claims->seed, GRND_NONBLOCK) < 0)
+        claims->seed = (uint64_t)(uintptr_t)claims;
+    for (int i = 0; i < SHARDS; i++)
+        pthread_mutex_init(&claims->shard[i].lock, NULL);
+    return claims;
+}
+
+void claims_free(struct claims **claimsp)
+{
+    struct claims *claims = *claimsp;
+    if (claims == NULL)
+        return;
+    *claimsp = NULL;
+    for (int i = 0; i < SHARDS; i++) {
+        struct shard_of_claims *s = &claims->shard[i];
+        for (int b = 0; b < BUCKETS; b++)
+            while (s->bucket[b] != NULL) {
+                struct claim *next = s->bucket[b]->next;
+                free(s->bucket[b]);
+                s->bucket[b] = next;
+            }
+        pthread_mutex_destroy(&s->lock);
+    }
+    free(claims);
+}
+
+/* FNV-1a with a seed, its bits then spread (murmur3's finalizer). */
+static uint64_t hash_of(const struct claims *claims, struct str key)
+{
+    uint64_t h = claims->seed ^ 0xcbf29ce484222325u;
+    for (size_t i = 0; i < key.n; i++)
+        h = (h ^ (unsigned char)key.p[i]) * 0x100000001b3u;
+    h = (h ^ (h >> 33)) * 0xff51afd7ed558ccdu;
+    h = (h ^ (h >> 33)) * 0xc4ceb9fe1a85ec53u;
+    return h ^ (h >> 33);
+}
+
+static struct shard_of_claims *lock_shard(struct claims *claims, uint64_t hash)
+{
+    struct shard_of_claims *s = &claims->shard[hash % SHARDS];
+    pthread_mutex_lock(&s->lock);
+    return s;
+}
+
+/* Where the pointer to the key's claim stands, or would be added. */
+static struct claim **find(struct shard_of_claims *s, uint64_t hash, struct str key)
+{
+    struct claim **at = &s->bucket[hash / SHARDS % BUCKETS];
+    while (*at != NULL &&
+           !((*at)->hash == hash && str_eq((struct str){(*at)->key, (*at)->n}, key)))
+        at = &(*at)->next;
+    return at;
+}
+
+bool claims_take(struct claims *claims, struct str key)
+{
+    uint64_t hash = hash_of(claims, key);
+    struct claim *claim = xmalloc(sizeof *claim + key.n);
+    *claim = (struct claim){.hash = hash, .n = key.n};
+    memcpy(claim->key, key.p, key.n);
+
+    struct shard_of_claims *s = lock_shard(claims, hash);
+    struct claim **at = find(s, hash, key);
+    bool is_free = *at == NULL;
+    if (is_free) {
+        *at = claim;
+        s->count++;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (!is_free)
+        free(claim);
+    return is_free;
+}
+
+void claims_drop(struct claims *claims, struct str key)
+{
+    uint64_t hash = hash_of(claims, key);
+    struct shard_of_claims *s = lock_shard(claims, hash);
+    struct claim **at = find(s, hash, key);
+    struct claim *claim = *at;
+    assure(claim != NULL);
+    *at = claim->next;
+    s->count--;
+    pthread_mutex_unlock(&s->lock);
+    free(claim);
+}
+
+void claims_set_marked(struct claims *claims, struct str key, bool marked)
+{
+    uint64_t hash = hash_of(claims, key);
+    struct shard_of_claims *s = lock_shard(claims, hash);
+    struct claim *claim = *find(s, hash, key);
+    if (claim != NULL)
+        claim->marked = marked;
+    pthread_mutex_unlock(&s->lock);
+}
+
+bool claims_marked(struct claims *claims, struct str key)
+{
+    uint64_t hash = hash_of(claims, key);
+    struct shard_of_claims *s = lock_shard(claims, hash);
+    const struct claim *claim = *find(s, hash, key);
+    bool marked = claim != NULL && claim->marked;
+    pthread_mutex_unlock(&s->lock);
+    return marked;
+}
+
+size_t claims_count(struct claims *claims)
+{
+    size_t n = 0;
+    for (int i = 0; i < SHARDS; i++) {
+        pthread_mutex_lock(&claims->shard[i].lock);
+        n += claims->shard[i].count;
+        pthread_mutex_unlock(&claims->shard[i].lock);
+    }
+    return n;
+}

@@ -1,0 +1,11 @@
+/* What tests and metrics may see of the index beyond its door. */
+#ifndef MASTER_INDEX_PRIVATE_H
+#define MASTER_INDEX_PRIVATE_H
+
+#include "master/index.h"
+#include "master/index_writer.h"
+
+void index_counts(struct index *index, struct writer_counts *out);
+size_t index_claims(struct index *index);
+
+#endif

@@ -1,0 +1,468 @@
+/*
+ * Group commit, and what follows a write that fails.
+ *
+ * LevelDB's handle is of no use after a failed write: it goes on appending behind a torn
+ * record and acknowledges what the next start will not find. And whether the failed batch
+ * itself will be found is open: its bytes may be in the log though the sync failed. So
+ * each batch carries a number, and the way back is to close, open again and see which
+ * number is there:
+ *
+ *   - There is no room to open again (LevelDB turns its log into a table then): the old
+ * handle stays open for reading, for it shows exactly what was acknowledged, and writes
+ * are refused.
+ *   - Opened again, at the first try: the batch is done if its number is there, else it
+ * failed.
+ *   - Opened again later, after the batch was reported as failed: if its number is there
+ * all the same, it is undone before anything else is written, from the values the old
+ * handle showed. (Letting its clients wait for somebody to free the disk was the other
+ * choice.)
+ *   - Opening again fails: readers get -EIO as well, until it succeeds.
+ *
+ * It is tried again every RETRY_MS, so an index with room again recovers by itself.
+ * Background errors of LevelDB (a compaction out of room) show as failed writes and go
+ * the same way.
+ *
+ * Only the writer's own changes (marks whose claim ended while writes failed) wait in the
+ * queue while writes are refused; there are at most as many as there were claims.
+ */
+#include "master/index_writer.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/assure.h"
+#include "common/log.h"
+#include "master/index_apply.h"
+
+enum {
+    BATCH_BYTES = 4 << 20,
+    BATCH_CHANGES = 16 * 1024,
+    RETRY_MS = 2000,
+};
+
+struct writer {
+    struct db *db;
+    struct claims *claims;
+    bool sync;
+    pthread_t thread;
+
+    pthread_mutex_t lock; /* of what follows, up to the blank line */
+    pthread_cond_t wake;
+    bool waiting; /* the thread is, for wake */
+    bool stopping;
+    int refusing; /* 0, or what commits are answered with */
+    struct change *queue, **queue_end;
+    struct writer_counts counts;
+
+    uint64_t removals; /* atomic */
+
+    /* The thread's own. */
+    struct applier *applier;
+    struct db_batch *batch;
+    struct db_batch *undo; /* of the batch that failed, while refusing */
+    bool can_undo;
+    uint64_t number;         /* of the last batch written or tried; none is used twice */
+    uint64_t failed;         /* that of the batch that failed */
+    struct change **changes; /* those of the batch */
+    int n_changes, changes_room;
+};
+
+/* --- reporting
+ * ------------------------------------------------------------------------------- */
+
+static void run_done(struct task *task)
+{
+    struct change *change = container_of(task, struct change, task);
+    index_done *done = change->done;
+    void *arg = change->arg;
+    int err = change->err;
+    change_free(&change);
+    done(arg, err);
+}
+
+static void report(struct change *change, int err)
+{
+    if (change->own || change->done == NULL) {
+        change_free(&change);
+        return;
+    }
+    change->err = err;
+    change->task.run = run_done;
+    loop_post(change->loop, &change->task);
+}
+
+/* Its claim's holder may be gone as soon as it is reported: note the marks before. */
+static void note_marks(struct writer *w, const struct change *change)
+{
+    int marks = -1;
+    for (int i = 0; i < change->n_edits; i++) {
+        if (change->edit[i].kind == EDIT_MARK)
+            marks = 1;
+        else if (change->edit[i].kind == EDIT_END_MARKS)
+            marks = 0;
+    }
+    if (marks >= 0)
+        claims_set_marked(w->claims, change_key(change), marks == 1);
+}
+
+/* Ends the changes of the batch: those that could be read get err, the others their own.
+ */
+static void report_batch(struct writer *w, int err)
+{
+    for (int i = 0; i < w->n_changes; i++) {
+        struct change *change = w->changes[i];
+        int own = change->err != 0 ? change->err : err;
+        if (own == 0)
+            note_marks(w, change);
+        report(change, own);
+    }
+    w->n_changes = 0;
+}
+
+/* --- the failed write
+ * ------------------------------------------------------------------------ */
+
+static struct str number_text(uint64_t number, char text[32])
+{
+    int n = snprintf(text, 32, "batch %" PRIu64, number);
+    return (struct str){text, (size_t)n};
+}
+
+static void add_number(struct db_batch *batch, uint64_t number)
+{
+    char text[32];
+    db_batch_put(batch, INDEX_BATCH, number_text(number, text));
+}
+
+/* The number of the last batch the database knows of; 0 where there was none. */
+static int read_number(struct db *db, uint64_t *number)
+{
+    char *value;
+    size_t len;
+    *number = 0;
+    int err = db_get(db, DB_WRITER, INDEX_BATCH, &value, &len);
+    if (err != 0 || value == NULL)
+        return err;
+    char text[32] = "";
+    if (len < sizeof text)
+        memcpy(text, value, len);
+    db_value_free(value);
+    if (sscanf(text, "batch %" SCNu64, number) != 1)
+        log_error("index: the number of the last batch does not read");
+    return 0;
+}
+
+static void set_refusing(struct writer *w, int err)
+{
+    pthread_mutex_lock(&w->lock);
+    w->refusing = err;
+    pthread_mutex_unlock(&w->lock);
+}
+
+/*
+ * Closes and opens the database again and brings it to a state that what was reported
+ * agrees with. `reported`: the batch was reported as failed. 0 and *applied tells whether
+ * the batch is in force; otherwise writes go on being refused, and readers too where it
+ * was shut.
+ */
+static int reopen(struct writer *w, bool reported, bool *applied)
+{
+    uint64_t found, removals;
+    int err = db_has_room(w->db);
+    if (err != 0)
+        return err;
+    db_shut(w->db);
+    err = db_reopen(w->db);
+    if (err != 0)
+        goto shut;
+    err = read_number(w->db, &found);
+    if (err != 0)
+        goto shut;
+    *applied = found == w->failed;
+    if (*applied && reported && w->can_undo) {
+        /* Should this fail too, the next try finds the old number or this one. */
+        add_number(w->undo, ++w->number);
+        err = db_write(w->db, w->undo, w->sync);
+        if (err != 0)
+            goto shut;
+        *applied = false;
+        log_info("index: undid a batch that had been reported as failed");
+    } else if (*applied && reported) {
+        log_error("index: a batch reported as failed is in force: it cannot be undone");
+    }
+    err = index_settle(w->db, false, false, &removals);
+    if (err != 0)
+        goto shut;
+    __atomic_store_n(&w->removals, removals, __ATOMIC_RELAXED);
+    db_publish(w->db);
+    pthread_mutex_lock(&w->lock);
+    w->counts.reopened++;
+    w->refusing = 0;
+    pthread_mutex_unlock(&w->lock);
+    log_info("index: opened again, takes writes");
+    return 0;
+shut:
+    db_shut(w->db);
+    return err;
+}
+
+/* Answers what waits; only the writer's own changes stay. */
+static void refuse_queue(struct writer *w, int err)
+{
+    pthread_mutex_lock(&w->lock);
+    struct change *list = w->queue;
+    w->queue = NULL;
+    w->queue_end = &w->queue;
+    while (list != NULL) {
+        struct change *change = list;
+        list = change->next;
+        if (change->own) {
+            change->next = NULL;
+            *w->queue_end = change;
+            w->queue_end = &change->next;
+        } else {
+            report(change, err);
+        }
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void write_failed(struct writer *w, int err)
+{
+    pthread_mutex_lock(&w->lock);
+    w->counts.failures++;
+    pthread_mutex_unlock(&w->lock);
+    w->failed = w->number;
+    db_batch_clear(w->undo);
+    w->can_undo = db_batch_inverse(w->db, w->batch, INDEX_BATCH, w->undo) == 0;
+    bool applied = false;
+    int r = reopen(w, false, &applied);
+    if (r == 0) {
+        report_batch(w, applied ? 0 : err);
+        return;
+    }
+    log_error("index: takes no writes until it can be opened again: %s",
+              r == -ENOSPC ? "no room on the disk" : "see the lines above");
+    set_refusing(w, err);
+    report_batch(w, err);
+    refuse_queue(w, err);
+}
+
+/* --- the thread
+ * ------------------------------------------------------------------------------ */
+
+static void write_batch(struct writer *w)
+{
+    bool durable = false;
+    db_batch_clear(w->batch);
+    int64_t growth = applier_run(w->applier, w->changes, w->n_changes, w->batch);
+    for (int i = 0; i < w->n_changes; i++)
+        durable |= w->changes[i]->durable && w->changes[i]->err == 0;
+    /* A durable change that changes nothing may rest on one that was not synced: it is
+     * written all the same. */
+    if (db_batch_bytes(w->batch) == 0 && !durable) {
+        report_batch(w, 0);
+        return;
+    }
+    bool sync = durable && w->sync;
+    add_number(w->batch, ++w->number);
+    int err = db_write(w->db, w->batch, sync);
+    if (err != 0) {
+        write_failed(w, err);
+        return;
+    }
+    __atomic_add_fetch(&w->removals, (uint64_t)growth, __ATOMIC_RELAXED);
+    pthread_mutex_lock(&w->lock);
+    w->counts.batches++;
+    w->counts.syncs += sync;
+    w->counts.changes += (uint64_t)w->n_changes;
+    pthread_mutex_unlock(&w->lock);
+    report_batch(w, 0);
+}
+
+/* Under lock: moves the front of the queue to the batch. */
+static void take_batch(struct writer *w)
+{
+    size_t bytes = 0;
+    while (w->queue != NULL && bytes < BATCH_BYTES && w->n_changes < BATCH_CHANGES) {
+        struct change *change = w->queue;
+        w->queue = change->next;
+        if (w->n_changes == w->changes_room) {
+            w->changes_room = w->changes_room > 0 ? w->changes_room * 2 : 64;
+            w->changes =
+                xrealloc(w->changes, (size_t)w->changes_room * sizeof(struct change *));
+        }
+        w->changes[w->n_changes++] = change;
+        bytes += change->text_len;
+    }
+    if (w->queue == NULL)
+        w->queue_end = &w->queue;
+}
+
+/* Under lock: until there is something to do, or for RETRY_MS. */
+static void wait_for_work(struct writer *w)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += RETRY_MS / 1000;
+    until.tv_nsec += RETRY_MS % 1000 * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000L;
+    }
+    w->waiting = true;
+    if (w->refusing == 0) {
+        while (w->queue == NULL && !w->stopping)
+            pthread_cond_wait(&w->wake, &w->lock);
+    } else {
+        int r = 0;
+        while (r != ETIMEDOUT && !w->stopping)
+            r = pthread_cond_timedwait(&w->wake, &w->lock, &until);
+    }
+    w->waiting = false;
+}
+
+static void *run(void *arg)
+{
+    struct writer *w = arg;
+    bool applied;
+    pthread_mutex_lock(&w->lock);
+    for (;;) {
+        wait_for_work(w);
+        if (w->refusing != 0) {
+            pthread_mutex_unlock(&w->lock);
+            int err = reopen(w, true, &applied);
+            pthread_mutex_lock(&w->lock);
+            if (err == 0)
+                continue;
+            w->refusing = err;
+            if (w->stopping)
+                break;
+            continue;
+        }
+        if (w->queue == NULL && w->stopping)
+            break;
+        take_batch(w);
+        pthread_mutex_unlock(&w->lock);
+        write_batch(w);
+        pthread_mutex_lock(&w->lock);
+    }
+    /* What is left is the writer's own; the next opening finds the marks it is about. */
+    while (w->queue != NULL) {
+        struct change *change = w->queue;
+        w->queue = change->next;
+        change_free(&change);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+/* --- the door
+ * -------------------------------------------------------------------------------- */
+
+static void release(struct writer *w)
+{
+    applier_free(&w->applier);
+    db_batch_free(&w->batch);
+    db_batch_free(&w->undo);
+    free(w->changes);
+    pthread_cond_destroy(&w->wake);
+    pthread_mutex_destroy(&w->lock);
+    free(w);
+}
+
+struct writer *writer_start(struct db *db, struct claims *claims, bool sync, char *err,
+                            size_t errlen)
+{
+    struct writer *w = xcalloc(1, sizeof *w);
+    w->db = db;
+    w->claims = claims;
+    w->sync = sync;
+    w->queue_end = &w->queue;
+    w->applier = applier_new(db);
+    w->batch = db_batch_new();
+    w->undo = db_batch_new();
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->wake, &attr);
+    pthread_condattr_destroy(&attr);
+
+    int r = index_settle(db, true, sync, &w->removals);
+    if (r == 0)
+        r = read_number(db, &w->number);
+    if (r != 0) {
+        snprintf(err, errlen, "index: cannot be brought up to date: %s", strerror(-r));
+        goto fail;
+    }
+    r = pthread_create(&w->thread, NULL, run, w);
+    if (r != 0) {
+        snprintf(err, errlen, "index: no thread to write it: %s", strerror(r));
+        goto fail;
+    }
+    pthread_setname_np(w->thread, "index");
+    db_publish(db);
+    return w;
+fail:
+    release(w);
+    return NULL;
+}
+
+void writer_stop(struct writer **wp)
+{
+    struct writer *w = *wp;
+    *wp = NULL;
+    pthread_mutex_lock(&w->lock);
+    w->stopping = true;
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+    pthread_join(w->thread, NULL);
+    release(w);
+}
+
+static void enqueue(struct writer *w, struct change *change)
+{
+    assure(!w->stopping);
+    change->next = NULL;
+    *w->queue_end = change;
+    w->queue_end = &change->next;
+    if (w->waiting)
+        pthread_cond_signal(&w->wake);
+}
+
+void writer_submit(struct writer *w, struct change *change)
+{
+    pthread_mutex_lock(&w->lock);
+    int refusing = w->refusing;
+    if (refusing == 0)
+        enqueue(w, change);
+    pthread_mutex_unlock(&w->lock);
+    if (refusing != 0)
+        report(change, refusing);
+}
+
+void writer_submit_own(struct writer *w, struct change *change)
+{
+    change->own = true;
+    pthread_mutex_lock(&w->lock);
+    enqueue(w, change);
+    pthread_mutex_unlock(&w->lock);
+}
+
+uint64_t writer_removals(struct writer *w)
+{
+    return __atomic_load_n(&w->removals, __ATOMIC_RELAXED);
+}
+
+void writer_counts(struct writer *w, struct writer_counts *out)
+{
+    pthread_mutex_lock(&w->lock);
+    *out = w->counts;
+    out->refusing = w->refusing != 0;
+    pthread_mutex_unlock(&w->lock);
+}

@@ -1,0 +1,40 @@
+/*
+ * The writer: one thread through which every change of the index goes, so that a batch is
+ * whatever gathered while the last one was being synced.
+ */
+#ifndef MASTER_INDEX_WRITER_H
+#define MASTER_INDEX_WRITER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "master/claims.h"
+#include "master/index_change.h"
+#include "master/index_leveldb.h"
+
+struct writer;
+
+/* What it did since it began; for tests and metrics. */
+struct writer_counts {
+    uint64_t changes;  /* committed */
+    uint64_t batches;  /* written */
+    uint64_t syncs;    /* of those, synced */
+    uint64_t failures; /* writes that failed */
+    uint64_t reopened; /* times the database was opened again */
+    bool refusing;
+};
+
+/* Settles the index, publishes it to readers and starts the thread. NULL: err holds one
+ * line. */
+struct writer *writer_start(struct db *db, struct claims *claims, bool sync, char *err,
+                            size_t errlen);
+/* Writes what is queued, then ends the thread. */
+void writer_stop(struct writer **writer);
+/* Any thread. Takes the change, whose loop, done, arg and durable are set. */
+void writer_submit(struct writer *writer, struct change *change);
+/* Queued even while writes are refused, and reported to nobody. */
+void writer_submit_own(struct writer *writer, struct change *change);
+uint64_t writer_removals(struct writer *writer);
+void writer_counts(struct writer *writer, struct writer_counts *out);
+
+#endif
