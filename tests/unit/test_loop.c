@@ -1,0 +1,285 @@
+/* The loop's promises: order of timers and tasks, what a turn drops, workers' results. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/loop.h"
+#include "common/str.h"
+#include "common/workers.h"
+
+enum { TIMERS = 500, TASKS = 20000, POSTERS = 4, JOBS = 300 };
+
+static struct loop *loop;
+
+static int open_loop(void **state)
+{
+    (void)state;
+    loop = loop_new();
+    return loop ? 0 : -1;
+}
+
+static int close_loop(void **state)
+{
+    (void)state;
+    loop_free(&loop);
+    return 0;
+}
+
+/* --- timers
+ * ------------------------------------------------------------------------------ */
+struct numbered {
+    struct timer timer;
+    uint64_t wanted; /* when it is to fire, by the loop's clock */
+    bool fired;
+};
+
+static struct numbered timers[TIMERS];
+static uint64_t last_fired;
+static int n_fired, n_wanted;
+
+static void timer_fired(struct timer *timer)
+{
+    struct numbered *t = container_of(timer, struct numbered, timer);
+    assert_false(t->fired);
+    assert_true(t->wanted > 0);
+    assert_true(loop_now(loop) >= t->wanted);
+    assert_true(t->wanted >= last_fired);
+    last_fired = t->wanted;
+    t->fired = true;
+    if (++n_fired == n_wanted)
+        loop_stop(loop);
+}
+
+static void timers_fire_once_in_order(void **state)
+{
+    (void)state;
+    srand(7);
+    last_fired = 0;
+    n_fired = n_wanted = 0;
+    for (int i = 0; i < TIMERS; i++) {
+        uint64_t ms = (uint64_t)(rand() % 200) + 1;
+        timers[i] = (struct numbered){.timer.fire = timer_fired};
+        timer_set(loop, &timers[i].timer, ms);
+        timers[i].wanted = loop_now(loop) + ms;
+    }
+    /* Some later, some earlier, some not at all. */
+    for (int i = 0; i < TIMERS; i += 3) {
+        uint64_t ms = (uint64_t)(rand() % 300) + 1;
+        timer_set(loop, &timers[i].timer, ms);
+        timers[i].wanted = loop_now(loop) + ms;
+    }
+    for (int i = 1; i < TIMERS; i += 5) {
+        timer_clear(loop, &timers[i].timer);
+        assert_false(timer_is_set(&timers[i].timer));
+        timers[i].wanted = 0;
+    }
+    for (int i = 0; i < TIMERS; i++)
+        n_wanted += timers[i].wanted > 0;
+    loop_run(loop);
+    for (int i = 0; i < TIMERS; i++)
+        assert_int_equal(timers[i].fired, timers[i].wanted > 0);
+}
+
+/* --- tasks
+ * --------------------------------------------------------------------------------- */
+struct ordered {
+    struct task task;
+    int poster, number;
+};
+
+static struct ordered *tasks[POSTERS];
+static int seen[POSTERS], n_seen;
+
+static void task_ran(struct task *task)
+{
+    struct ordered *t = container_of(task, struct ordered, task);
+    assert_int_equal(t->number, seen[t->poster]++);
+    if (++n_seen == POSTERS * TASKS)
+        loop_stop(loop);
+}
+
+static void *post_all(void *arg)
+{
+    struct ordered *mine = arg;
+    for (int i = 0; i < TASKS; i++)
+        loop_post(loop, &mine[i].task);
+    return NULL;
+}
+
+static void tasks_of_a_poster_keep_their_order(void **state)
+{
+    pthread_t threads[POSTERS];
+    (void)state;
+    n_seen = 0;
+    for (int p = 0; p < POSTERS; p++) {
+        seen[p] = 0;
+        tasks[p] = calloc(TASKS, sizeof *tasks[p]);
+        for (int i = 0; i < TASKS; i++)
+            tasks[p][i] =
+                (struct ordered){.task.run = task_ran, .poster = p, .number = i};
+        pthread_create(&threads[p], NULL, post_all, tasks[p]);
+    }
+    loop_run(loop);
+    for (int p = 0; p < POSTERS; p++) {
+        pthread_join(threads[p], NULL);
+        free(tasks[p]);
+    }
+    assert_int_equal(n_seen, POSTERS * TASKS);
+}
+
+static int deferred_runs;
+
+static void defer_again(struct task *task)
+{
+    if (++deferred_runs == 3)
+        loop_stop(loop);
+    else
+        loop_defer(loop, task); /* next turn, not this one: others run in between */
+}
+
+static void never(struct task *task)
+{
+    (void)task;
+    fail_msg("a task that was taken back has run");
+}
+
+static void deferred_tasks_can_be_taken_back(void **state)
+{
+    struct task again = {.run = defer_again};
+    struct task first = {.run = never}, last = {.run = never};
+    (void)state;
+    deferred_runs = 0;
+    loop_defer(loop, &first);
+    loop_defer(loop, &again);
+    loop_defer(loop, &again); /* once all the same */
+    loop_defer(loop, &last);
+    loop_undefer(loop, &first);
+    loop_undefer(loop, &last);
+    loop_undefer(loop, &last);
+    loop_run(loop);
+    assert_int_equal(deferred_runs, 3);
+}
+
+static bool late_task_ran;
+
+static void late_task(struct task *task)
+{
+    (void)task;
+    late_task_ran = true;
+}
+
+static void tasks_after_the_end_run_when_the_loop_is_freed(void **state)
+{
+    struct loop *other = loop_new();
+    struct task task = {.run = late_task};
+    (void)state;
+    late_task_ran = false;
+    loop_stop(other);
+    loop_run(other);
+    loop_post(other, &task);
+    loop_free(&other);
+    assert_true(late_task_ran);
+}
+
+/* --- watches
+ * -------------------------------------------------------------------------------- */
+static struct watch pair[2];
+static int readies;
+
+static void delete_both(struct watch *watch, uint32_t events)
+{
+    (void)watch;
+    assert_true(events & EPOLLIN);
+    readies++;
+    watch_del(loop, &pair[0]);
+    watch_del(loop, &pair[1]);
+    loop_stop(loop);
+}
+
+static void readiness_of_a_deleted_watch_is_dropped(void **state)
+{
+    int fds[2][2];
+    (void)state;
+    readies = 0;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds[i]), 0);
+        assert_int_equal(write(fds[i][1], "x", 1), 1);
+        pair[i] = (struct watch){.ready = delete_both, .fd = fds[i][0]};
+        assert_int_equal(watch_add(loop, &pair[i], EPOLLIN), 0);
+    }
+    loop_run(loop); /* both are ready in one batch; the first takes the second away */
+    assert_int_equal(readies, 1);
+    for (int i = 0; i < 2; i++) {
+        close(fds[i][0]);
+        close(fds[i][1]);
+    }
+}
+
+/* --- workers
+ * --------------------------------------------------------------------------------- */
+struct counted {
+    struct job job;
+    pthread_t worked_on;
+};
+
+static struct counted jobs[JOBS];
+static atomic_int at_once, most_at_once;
+static int n_done;
+
+static void job_work(struct job *job)
+{
+    struct counted *c = container_of(job, struct counted, job);
+    int now = atomic_fetch_add(&at_once, 1) + 1;
+    if (now > atomic_load(&most_at_once))
+        atomic_store(&most_at_once, now);
+    usleep(200);
+    c->worked_on = pthread_self();
+    atomic_fetch_sub(&at_once, 1);
+}
+
+static void job_done(struct job *job)
+{
+    struct counted *c = container_of(job, struct counted, job);
+    assert_false(pthread_equal(c->worked_on, pthread_self()));
+    if (++n_done == JOBS)
+        loop_stop(loop);
+}
+
+static void workers_are_bounded_and_report_to_the_loop(void **state)
+{
+    struct workers *workers = workers_new("test", 3);
+    (void)state;
+    n_done = 0;
+    atomic_store(&most_at_once, 0);
+    for (int i = 0; i < JOBS; i++) {
+        jobs[i].job = (struct job){.work = job_work, .done = job_done};
+        workers_submit(workers, loop, &jobs[i].job);
+    }
+    loop_run(loop);
+    workers_free(&workers);
+    assert_null(workers);
+    assert_int_equal(n_done, JOBS);
+    assert_in_range(atomic_load(&most_at_once), 2, 3);
+}
+
+int main(void)
+{
+#define LOOP_TEST(name) cmocka_unit_test_setup_teardown(name, open_loop, close_loop)
+    const struct CMUnitTest tests[] = {
+        LOOP_TEST(timers_fire_once_in_order),
+        LOOP_TEST(tasks_of_a_poster_keep_their_order),
+        LOOP_TEST(deferred_tasks_can_be_taken_back),
+        LOOP_TEST(tasks_after_the_end_run_when_the_loop_is_freed),
+        LOOP_TEST(readiness_of_a_deleted_watch_is_dropped),
+        LOOP_TEST(workers_are_bounded_and_report_to_the_loop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
