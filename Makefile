@@ -96,7 +96,7 @@ export TSAN_OPTIONS  ?= halt_on_error=1:second_deadlock_stack=1:suppressions=$(C
 # Where the tests find the programs, their vectors, and how these were compiled.
 export MKV_BIN       := $(abspath $(BIN))
 export MKV_TESTS     := $(CURDIR)/tests
-export MKV_VARIANT   := $(VARIANT)
+export MKV_SANITIZER := $(filter-out release,$(VARIANT))
 
 # A unit test is one program, tests/unit/test_X.c, linked with everything but the mains.
 $(OBJ)/unit/%: $(OBJ)/tests/unit/%.o $(MASTER_O) $(VOLUMED_O) $(COMMON_O)
@@ -108,8 +108,10 @@ unit: $(UNIT)
 	@failed=; for t in $(UNIT); do $$t || failed="$$failed $${t##*/}"; done; \
 	if [ -n "$$failed" ]; then echo "unit tests failed:$$failed" >&2; exit 1; fi
 
+# One folder or file of tests (INTEGRATION=…), pytest's arguments (PYTEST_ARGS=…).
+INTEGRATION ?= tests/integration
 integration: all
-	$(PYTHON) -m pytest tests/integration $(PYTEST_ARGS)
+	$(PYTHON) -m pytest $(PYTEST_ARGS) $(if $(REPORT),--junitxml=$(REPORT)) $(INTEGRATION)
 
 test: unit integration
 
