@@ -1,0 +1,529 @@
+/*
+ * The HTTP client's connections, by upstream (a server it talks to).
+ *
+ * Idle connections are taken newest first, so that a burst's surplus ages at the other
+ * end, where one timer per upstream closes it. Addresses are shared by reference: a dial
+ * goes on with those it began with while another drops or renews the upstream's.
+ *
+ * Each address gets an equal share of the time that is left. Racing them (RFC 8305) was
+ * left out: servers here are a handful of machines in one network, whose dead addresses
+ * refuse.
+ */
+#include "common/http_pool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+#include "common/assure.h"
+#include "common/log.h"
+#include "common/net.h"
+
+enum {
+    BUCKETS = 64,
+    UPSTREAMS_MAX = 1024, /* past it, those nobody uses are forgotten */
+    SPARE_MAX = 64,       /* closed connections' structs kept for the next */
+    DEFAULT_PORT = 80,
+};
+
+/* Looked-up addresses; immutable but for `good`. */
+struct http_addrs {
+    uint32_t refs;
+    int good; /* the one that last connected: tried first */
+    struct net_addrs list;
+};
+
+/* On its way through the lookups workers; outlives its upstream when the pool is freed.
+ */
+struct lookup {
+    struct job job;
+    struct upstream *upstream; /* NULL: nobody waits any more */
+    struct http_addrs *addrs;
+    int port, error;
+    char host[NET_HOST_MAX + 1];
+};
+
+struct upstream {
+    struct http_pool *pool;
+    struct upstream *chain;
+    uint32_t refs; /* calls and connections; 0 leaves it known */
+    uint32_t hash;
+    TAILQ_HEAD(conn_idle, conn) idle; /* newest first */
+    int n_idle;
+    struct timer idle_timer; /* runs while any is idle, for the oldest */
+    struct http_addrs *addrs;
+    bool numeric, invalid;
+    struct lookup *lookup;
+    TAILQ_HEAD(, http_dial) waiting;
+    int port;
+    char host[NET_HOST_MAX + 1];
+    size_t authority_len;
+    char authority[];
+};
+
+struct http_pool {
+    struct http_pool_config config;
+    struct upstream *buckets[BUCKETS];
+    unsigned n_upstreams;
+    TAILQ_HEAD(, conn) spare; /* structs, linked through `idle` */
+    unsigned n_spare;
+};
+
+static void addrs_unref(struct http_addrs **addrs)
+{
+    if (*addrs && --(*addrs)->refs == 0)
+        free(*addrs);
+    *addrs = NULL;
+}
+
+static struct http_addrs *addrs_new(void)
+{
+    struct http_addrs *addrs = xcalloc(1, sizeof *addrs);
+    addrs->refs = 1;
+    return addrs;
+}
+
+/* --- connections
+ * ------------------------------------------------------------------------ */
+static struct conn *conn_new(struct upstream *upstream, int fd)
+{
+    struct http_pool *pool = upstream->pool;
+    struct conn *conn = TAILQ_FIRST(&pool->spare);
+    if (conn) {
+        TAILQ_REMOVE(&pool->spare, conn, idle);
+        pool->n_spare--;
+        memset(conn, 0, sizeof *conn);
+    } else {
+        conn = xcalloc(1, sizeof *conn);
+    }
+    TAILQ_INIT(&conn->calls);
+    conn->upstream = upstream;
+    upstream->refs++;
+    conn->watch.fd = fd;
+    transport_plain(&conn->transport, fd);
+    return conn;
+}
+
+void http_pool_close(struct conn **connp)
+{
+    struct conn *conn = *connp;
+    *connp = NULL;
+    if (!conn)
+        return;
+    struct http_pool *pool = conn->upstream->pool;
+    assure(TAILQ_EMPTY(&conn->calls) && !conn->in && !conn->dirty);
+    watch_del(pool->config.loop, &conn->watch);
+    conn->transport.ops->close(&conn->transport);
+    upstream_unref(&conn->upstream);
+    if (pool->n_spare >= SPARE_MAX) {
+        free(conn);
+        return;
+    }
+    TAILQ_INSERT_HEAD(&pool->spare, conn, idle);
+    pool->n_spare++;
+}
+
+static void idle_remove(struct conn *conn)
+{
+    struct upstream *upstream = conn->upstream;
+    TAILQ_REMOVE(&upstream->idle, conn, idle);
+    upstream->n_idle--;
+    /* The timer may run out for nothing: cheaper than moving it with every call. */
+}
+
+static void idle_ready(struct watch *watch, uint32_t events)
+{
+    struct conn *conn = container_of(watch, struct conn, watch);
+    (void)events;
+    idle_remove(conn);
+    http_pool_close(&conn);
+}
+
+static void idle_fire(struct timer *timer)
+{
+    struct upstream *upstream = container_of(timer, struct upstream, idle_timer);
+    const struct http_pool_config *config = &upstream->pool->config;
+    uint64_t now = loop_now(config->loop);
+    struct conn *conn;
+    while ((conn = TAILQ_LAST(&upstream->idle, conn_idle)) != NULL) {
+        uint64_t due = conn->idle_since + (uint64_t)config->idle_ms;
+        if (due > now) {
+            timer_set(config->loop, timer, due - now);
+            return;
+        }
+        idle_remove(conn);
+        http_pool_close(&conn);
+    }
+}
+
+struct conn *http_pool_take(struct upstream *upstream)
+{
+    struct conn *conn = TAILQ_FIRST(&upstream->idle);
+    if (!conn)
+        return NULL;
+    idle_remove(conn);
+    conn->watch.ready = upstream->pool->config.ready;
+    conn->reused = true;
+    return conn;
+}
+
+void http_pool_put(struct conn **connp)
+{
+    struct conn *conn = *connp;
+    struct upstream *upstream = conn->upstream;
+    const struct http_pool_config *config = &upstream->pool->config;
+    assure(TAILQ_EMPTY(&conn->calls) && !conn->in && !conn->dirty && conn->watch.added);
+    if (upstream->n_idle >= config->max_idle) {
+        http_pool_close(connp);
+        return;
+    }
+    *connp = NULL;
+    watch_set(config->loop, &conn->watch, EPOLLIN);
+    conn->watch.ready = idle_ready;
+    conn->idle_since = loop_now(config->loop);
+    TAILQ_INSERT_HEAD(&upstream->idle, conn, idle);
+    upstream->n_idle++;
+    if (!timer_is_set(&upstream->idle_timer))
+        timer_set(config->loop, &upstream->idle_timer, (uint64_t)config->idle_ms);
+}
+
+/* --- dials
+ * ------------------------------------------------------------------------------ */
+bool http_dial_local(int error)
+{
+    switch (-error) {
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+    case ENOSPC:        /* epoll's limit of watches */
+    case EADDRNOTAVAIL: /* no local port is left */
+    case EAGAIN:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void dial_end(struct http_dial *dial, struct conn *conn, int error)
+{
+    struct upstream *upstream = dial->upstream;
+    struct loop *loop = upstream->pool->config.loop;
+    timer_clear(loop, &dial->timer);
+    if (conn) {
+        dial->addrs->good = (dial->first + dial->tried - 1) % dial->addrs->list.n;
+    } else {
+        log_debug("%s: no connection: %s", upstream->host, strerror(-error));
+        /* The name may mean other addresses by now. */
+        if (!upstream->numeric && upstream->addrs == dial->addrs &&
+            !http_dial_local(error))
+            addrs_unref(&upstream->addrs);
+    }
+    addrs_unref(&dial->addrs);
+    dial->upstream = NULL;
+    dial->done(dial, conn, error);
+}
+
+static void dial_ready(struct watch *watch, uint32_t events);
+
+/* Begins with the next address; the dial may be over when this returns. */
+static void dial_next(struct http_dial *dial)
+{
+    struct upstream *upstream = dial->upstream;
+    struct loop *loop = upstream->pool->config.loop;
+    struct http_addrs *addrs = dial->addrs;
+    int error = 0;
+    while (dial->tried < addrs->list.n && loop_now(loop) < dial->deadline) {
+        int left = addrs->list.n - dial->tried;
+        uint64_t share = (dial->deadline - loop_now(loop)) / (uint64_t)left;
+        int at = (dial->first + dial->tried++) % addrs->list.n;
+        int fd = net_connect(&addrs->list.addr[at]);
+        if (fd >= 0) {
+            struct conn *conn = conn_new(upstream, fd);
+            conn->watch.ready = dial_ready;
+            error = watch_add(loop, &conn->watch, EPOLLOUT);
+            if (error == 0) {
+                conn->dial = dial;
+                dial->conn = conn;
+                timer_set(loop, &dial->timer, share ? share : 1);
+                return;
+            }
+            http_pool_close(&conn);
+        } else {
+            error = fd;
+        }
+        /* What is wrong here is wrong with every address, but for EADDRNOTAVAIL, which is
+         * also what IPv6 says where it is switched off. */
+        if (http_dial_local(error) && error != -EADDRNOTAVAIL) {
+            dial_end(dial, NULL, error);
+            return;
+        }
+        if (!dial->error || http_dial_local(dial->error))
+            dial->error = error;
+    }
+    dial_end(dial, NULL, dial->error ? dial->error : -ETIMEDOUT);
+}
+
+/* The address being tried has failed. */
+static void dial_failed(struct http_dial *dial, int error)
+{
+    dial->conn->dial = NULL;
+    http_pool_close(&dial->conn);
+    if (!dial->error || http_dial_local(dial->error))
+        dial->error = error;
+    dial_next(dial);
+}
+
+static void dial_ready(struct watch *watch, uint32_t events)
+{
+    struct conn *conn = container_of(watch, struct conn, watch);
+    struct http_dial *dial = conn->dial;
+    struct http_pool *pool = conn->upstream->pool;
+    int error = net_connect_result(watch->fd);
+    (void)events;
+    if (error < 0) {
+        dial_failed(dial, error);
+        return;
+    }
+    conn->dial = NULL;
+    dial->conn = NULL;
+    net_nodelay(watch->fd);
+    conn->watch.ready = pool->config.ready;
+    watch_set(pool->config.loop, watch, EPOLLIN);
+    dial_end(dial, conn, 0);
+}
+
+static void dial_fire(struct timer *timer)
+{
+    struct http_dial *dial = container_of(timer, struct http_dial, timer);
+    if (dial->looking_up) {
+        TAILQ_REMOVE(&dial->upstream->waiting, dial, waiting);
+        dial->looking_up = false;
+        dial_end(dial, NULL, -ETIMEDOUT);
+        return;
+    }
+    dial_failed(dial, -ETIMEDOUT);
+}
+
+static void dial_addrs(struct http_dial *dial)
+{
+    dial->addrs = dial->upstream->addrs;
+    dial->addrs->refs++;
+    dial->first = dial->addrs->good;
+    dial_next(dial);
+}
+
+void http_pool_dial_cancel(struct http_dial *dial)
+{
+    if (!dial->upstream)
+        return;
+    if (dial->looking_up)
+        TAILQ_REMOVE(&dial->upstream->waiting, dial, waiting);
+    dial->looking_up = false;
+    timer_clear(dial->upstream->pool->config.loop, &dial->timer);
+    if (dial->conn)
+        dial->conn->dial = NULL;
+    http_pool_close(&dial->conn);
+    addrs_unref(&dial->addrs);
+    dial->upstream = NULL;
+}
+
+/* --- look-ups
+ * --------------------------------------------------------------------------- */
+static void lookup_work(struct job *job)
+{
+    struct lookup *lookup = container_of(job, struct lookup, job);
+    lookup->error = net_resolve(lookup->host, lookup->port, &lookup->addrs->list);
+}
+
+static void lookup_done(struct job *job)
+{
+    struct lookup *lookup = container_of(job, struct lookup, job);
+    struct upstream *upstream = lookup->upstream;
+    struct http_dial *dial;
+    if (!upstream)
+        goto out;
+    upstream->lookup = NULL;
+    upstream->refs++; /* what the dials' owners do must not take it away */
+    if (lookup->error == 0) {
+        addrs_unref(&upstream->addrs);
+        upstream->addrs = lookup->addrs;
+        upstream->addrs->refs++;
+    }
+    while ((dial = TAILQ_FIRST(&upstream->waiting)) != NULL) {
+        TAILQ_REMOVE(&upstream->waiting, dial, waiting);
+        dial->looking_up = false;
+        if (lookup->error < 0) {
+            dial_end(dial, NULL, lookup->error);
+            continue;
+        }
+        /* Not the upstream's: the first dial that fails at once drops those. */
+        dial->addrs = lookup->addrs;
+        dial->addrs->refs++;
+        dial->first = dial->addrs->good;
+        dial_next(dial);
+    }
+    upstream_unref(&upstream);
+out:
+    addrs_unref(&lookup->addrs);
+    free(lookup);
+}
+
+static void lookup_begin(struct upstream *upstream)
+{
+    const struct http_pool_config *config = &upstream->pool->config;
+    struct lookup *lookup = xcalloc(1, sizeof *lookup);
+    lookup->job.work = lookup_work;
+    lookup->job.done = lookup_done;
+    lookup->upstream = upstream;
+    lookup->addrs = addrs_new();
+    lookup->port = upstream->port;
+    memcpy(lookup->host, upstream->host, sizeof lookup->host);
+    upstream->lookup = lookup;
+    workers_submit(config->lookups, config->loop, &lookup->job);
+}
+
+void http_pool_dial(struct http_dial *dial, struct upstream *upstream, int ms)
+{
+    const struct http_pool_config *config = &upstream->pool->config;
+    dial->upstream = upstream;
+    dial->deadline = loop_now(config->loop) + (uint64_t)ms;
+    dial->timer.fire = dial_fire;
+    dial->tried = dial->error = 0;
+    if (upstream->invalid) {
+        dial_end(dial, NULL, -EINVAL);
+    } else if (upstream->addrs) {
+        dial_addrs(dial);
+    } else if (!config->lookups) {
+        dial_end(dial, NULL, -EHOSTUNREACH);
+    } else {
+        TAILQ_INSERT_TAIL(&upstream->waiting, dial, waiting);
+        dial->looking_up = true;
+        timer_set(config->loop, &dial->timer, (uint64_t)ms);
+        if (!upstream->lookup)
+            lookup_begin(upstream);
+    }
+}
+
+/* --- upstreams
+ * -------------------------------------------------------------------------- */
+static uint32_t hash_of(struct str s)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (size_t i = 0; i < s.n; i++)
+        hash = (hash ^ (unsigned char)s.p[i]) * 16777619u;
+    return hash;
+}
+
+static void upstream_free(struct upstream *upstream)
+{
+    struct http_pool *pool = upstream->pool;
+    struct conn *conn;
+    while ((conn = TAILQ_FIRST(&upstream->idle)) != NULL) {
+        idle_remove(conn);
+        http_pool_close(&conn);
+    }
+    assure(upstream->refs == 0 && TAILQ_EMPTY(&upstream->waiting));
+    if (upstream->lookup)
+        upstream->lookup->upstream = NULL;
+    timer_clear(pool->config.loop, &upstream->idle_timer);
+    addrs_unref(&upstream->addrs);
+    free(upstream);
+    pool->n_upstreams--;
+}
+
+/* Names come from configuration and from old records: few, but nothing here bounds them.
+ */
+static void forget_unused(struct http_pool *pool)
+{
+    for (int i = 0; i < BUCKETS; i++)
+        for (struct upstream **at = &pool->buckets[i]; *at;) {
+            struct upstream *upstream = *at;
+            if (upstream->refs) {
+                at = &upstream->chain;
+                continue;
+            }
+            *at = upstream->chain;
+            upstream_free(upstream);
+        }
+}
+
+static struct upstream *upstream_new(struct http_pool *pool, struct str authority,
+                                     uint32_t hash)
+{
+    struct upstream *upstream = xcalloc(1, sizeof *upstream + authority.n);
+    struct http_addrs *addrs = addrs_new();
+    upstream->pool = pool;
+    upstream->hash = hash;
+    upstream->refs = 1;
+    upstream->idle_timer.fire = idle_fire;
+    upstream->authority_len = authority.n;
+    memcpy(upstream->authority, authority.p, authority.n);
+    TAILQ_INIT(&upstream->idle);
+    TAILQ_INIT(&upstream->waiting);
+    upstream->invalid =
+        net_split(authority, DEFAULT_PORT, upstream->host, &upstream->port) < 0;
+    upstream->numeric =
+        !upstream->invalid && net_numeric(upstream->host, upstream->port, &addrs->list);
+    if (upstream->numeric)
+        upstream->addrs = addrs;
+    else
+        addrs_unref(&addrs);
+    return upstream;
+}
+
+struct upstream *http_pool_upstream(struct http_pool *pool, struct str authority)
+{
+    uint32_t hash = hash_of(authority);
+    struct upstream **bucket = &pool->buckets[hash % BUCKETS];
+    for (struct upstream *u = *bucket; u; u = u->chain)
+        if (u->hash == hash &&
+            str_eq((struct str){u->authority, u->authority_len}, authority)) {
+            u->refs++;
+            return u;
+        }
+    if (pool->n_upstreams >= UPSTREAMS_MAX)
+        forget_unused(pool);
+    struct upstream *upstream = upstream_new(pool, authority, hash);
+    upstream->chain = *bucket;
+    *bucket = upstream;
+    pool->n_upstreams++;
+    return upstream;
+}
+
+void upstream_unref(struct upstream **upstream)
+{
+    assure((*upstream)->refs > 0);
+    (*upstream)->refs--;
+    *upstream = NULL;
+}
+
+/* --- the pool
+ * --------------------------------------------------------------------------- */
+struct http_pool *http_pool_new(const struct http_pool_config *config)
+{
+    struct http_pool *pool = xcalloc(1, sizeof *pool);
+    pool->config = *config;
+    TAILQ_INIT(&pool->spare);
+    return pool;
+}
+
+void http_pool_free(struct http_pool **poolp)
+{
+    struct http_pool *pool = *poolp;
+    struct conn *conn;
+    if (!pool)
+        return;
+    *poolp = NULL;
+    for (int i = 0; i < BUCKETS; i++)
+        while (pool->buckets[i]) {
+            struct upstream *upstream = pool->buckets[i];
+            pool->buckets[i] = upstream->chain;
+            upstream_free(upstream);
+        }
+    while ((conn = TAILQ_FIRST(&pool->spare)) != NULL) {
+        TAILQ_REMOVE(&pool->spare, conn, idle);
+        free(conn);
+    }
+    free(pool);
+}
