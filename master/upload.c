@@ -1,0 +1,162 @@
+/*
+ * One PUT of a value to a place: see upload.h.
+ *
+ * What a failed upload leaves behind is decided by one question: was its last byte handed
+ * to the kernel? Without it no volume carries a PUT out, be it framed by a length or in
+ * chunks; with it the volume may, even long after we gave up.
+ */
+#include "master/upload.h"
+
+#include "common/assure.h"
+#include "common/log.h"
+#include "master/stock.h"
+#include "master/target.h"
+
+enum {
+    CONNECT_MS = 2000,
+    /* A slow volume makes the others wait, and nginx drops a body that is silent for 60
+       s. */
+    SEND_MS = 20000,
+    /* What a volume needs to sync or copy the whole value after its last byte. */
+    SETTLE_BYTES_PER_MS = 8 * 1024,
+    SETTLE_UNKNOWN_MS = 128 * 1024, /* of a gigabyte */
+};
+
+struct upload {
+    const struct upload_ops *ops;
+    void *arg;
+    struct volumes *volumes;
+    struct str place;
+    struct call *call;
+    int status;
+    bool connected;
+    bool finished;
+};
+
+static _Thread_local struct stock uploads = {.size = sizeof(struct upload)};
+
+static void on_room(struct call *call)
+{
+    struct upload *u = call_arg(call);
+
+    u->connected = true;
+    if (u->ops->room)
+        u->ops->room(u->arg);
+}
+
+static void on_answer(struct call *call, const struct http_head *head)
+{
+    struct upload *u = call_arg(call);
+
+    u->status = head->status;
+}
+
+static void note_failure(const struct upload *u, enum call_result result)
+{
+    static const char *const why[] = {
+        [CALL_OK] = "answered",          [CALL_REFUSED] = "takes no connection",
+        [CALL_LOCAL] = "out of sockets", [CALL_TIMEOUT] = "is silent",
+        [CALL_BROKEN] = "hung up",       [CALL_GARBAGE] = "answered no HTTP",
+    };
+
+    /* A volume that is full, read-only or hangs at its drive: writes go elsewhere for
+     * now. */
+    if (result == CALL_TIMEOUT ||
+        (result == CALL_OK && (u->status >= 500 || u->status == 403)))
+        volumes_write_failed(u->volumes, u->place);
+    if (result == CALL_REFUSED) /* told once, when the volume is thought down */
+        return;
+    log_warn("PUT to %.*s failed: it %s %.0d", (int)u->place.n, u->place.p, why[result],
+             result == CALL_OK ? u->status : 0);
+}
+
+static void on_done(struct call *call, enum call_result result)
+{
+    struct upload *u = call_arg(call);
+    bool success = result == CALL_OK && (u->status == 201 || u->status == 204);
+    struct upload_end end = {
+        .good = success && u->finished,
+        /* A success before the end is nonsense, but a file may be there all the same. */
+        .reached = call_sent_all(call) || success,
+        .answered = result == CALL_OK,
+        .local = result == CALL_LOCAL,
+    };
+    const struct upload_ops *ops = u->ops;
+    void *arg = u->arg;
+
+    volumes_saw(u->volumes, u->place, result);
+    if (!end.good)
+        note_failure(u, result);
+    stock_put(&uploads, u);
+    ops->done(arg, &end);
+}
+
+static int answer_limit(const struct upload_spec *spec)
+{
+    uint64_t settle =
+        spec->has_length ? spec->length / SETTLE_BYTES_PER_MS : SETTLE_UNKNOWN_MS;
+
+    if (settle > (uint64_t)(INT32_MAX - spec->answer_ms))
+        return INT32_MAX;
+    return spec->answer_ms + (int)settle;
+}
+
+struct upload *upload_start(const struct upload_spec *spec, const struct upload_ops *ops,
+                            void *arg)
+{
+    static const struct call_ops call_ops = {
+        .room = on_room, .answer = on_answer, .done = on_done};
+    struct upload *u = stock_get(&uploads);
+    struct target target;
+    struct call_spec call_spec;
+
+    target_of(&target, spec->place, spec->path);
+    *u = (struct upload){
+        .ops = ops, .arg = arg, .volumes = spec->volumes, .place = spec->place};
+    call_spec = (struct call_spec){
+        .authority = target.authority,
+        .method = STR("PUT"),
+        .target = target.path,
+        .body = spec->has_length ? HTTP_BODY_LENGTH : HTTP_BODY_CHUNKED,
+        .length = spec->has_length ? spec->length : 0,
+        .connect_ms = CONNECT_MS,
+        .send_ms = SEND_MS,
+        .answer_ms = answer_limit(spec),
+    };
+    u->call = call_start(spec->client, &call_spec, &call_ops, u);
+    return u;
+}
+
+void upload_send(struct upload *u, struct block *block, const char *data, size_t len)
+{
+    assure(!u->finished);
+    call_send(u->call, block, data, len);
+}
+
+void upload_finish(struct upload *u)
+{
+    assure(!u->finished);
+    u->finished = true;
+    call_send_end(u->call);
+}
+
+bool upload_connected(const struct upload *u)
+{
+    return u->connected;
+}
+
+bool upload_full(const struct upload *u)
+{
+    return call_full(u->call);
+}
+
+bool upload_cancel(struct upload **upload)
+{
+    struct upload *u = *upload;
+    bool sent_all = call_sent_all(u->call);
+
+    *upload = NULL;
+    call_cancel(&u->call);
+    stock_put(&uploads, u);
+    return sent_all;
+}
