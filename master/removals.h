@@ -1,12 +1,13 @@
 /*
- * Clearing places: the one piece that sends DELETE to a volume, so that no two requests for
- * the same place are ever under way, and no place is forgotten while one may still arrive.
+ * Clearing places: the one piece that sends DELETE to a volume, so that no two requests
+ * for the same place are ever under way, and no place is forgotten while one may still
+ * arrive.
  *
- * A removal is listed in the index before it is cleared (by the commit that made it one). It
- * is cleared when the volume answered 204 or 404, and then taken off the list; unless a request
- * for that place went unanswered within the last hour (`late`): then it stays listed and is
- * cleared once more when the hour is over. What could not be cleared is swept again and again.
- * A place that the key's record names is never cleared.
+ * A removal is listed in the index before it is cleared (by the commit that made it one).
+ * It is cleared when the volume answered 204 or 404, and then taken off the list; unless
+ * a request for that place went unanswered within the last hour (`late`): then it stays
+ * listed and is cleared once more when the hour is over. What could not be cleared is
+ * swept again and again. A place that the key's record names is never cleared.
  */
 #ifndef MASTER_REMOVALS_H
 #define MASTER_REMOVALS_H
@@ -21,19 +22,26 @@ struct removals;
 
 enum { REMOVAL_LATE_SECONDS = 3600 };
 
-struct removals *removals_new(struct index *index, struct volumes *volumes, int answer_ms);
+struct removals *removals_new(struct index *index, struct volumes *volumes,
+                              int answer_ms);
 /* The sweeper runs on this loop with this client from now on. */
-void removals_start(struct removals *removals, struct loop *loop, struct http_client *client);
+void removals_start(struct removals *removals, struct loop *loop,
+                    struct http_client *client);
 /* On that loop, before its client is freed. */
 void removals_stop(struct removals *removals);
 void removals_free(struct removals **removals);
 
-/* Clears listed removals of `key` at `places` now, from the caller's loop, and calls done (once,
- * on that loop; may be NULL) when each has been answered, given up on or was under way already,
- * and the list is brought up to date as far as it could be. A volume thought down is tried
- * too; how long done takes is bounded by the answer limit. */
-void removals_clear(struct removals *removals, struct loop *loop, struct http_client *client,
-                    struct str key, const struct str *places, int n, void (*done)(void *arg),
-                    void *arg);
+/* The `due` to list a removal with that may be cleared at once: now, and known to be of
+ * this life of the program (see removals.c). Any thread. */
+int64_t removals_due(const struct removals *removals);
+
+/* Clears listed removals of `key` at `places` now, from the caller's loop, and calls done
+ * (once, on that loop; may be NULL) when each has been answered, given up on or was under
+ * way already, and the list is brought up to date as far as it could be; that may be
+ * before this returns. A volume thought down is tried too; how long done takes is bounded
+ * by the answer limit. */
+void removals_clear(struct removals *removals, struct loop *loop,
+                    struct http_client *client, struct str key, const struct str *places,
+                    int n, void (*done)(void *arg), void *arg);
 
 #endif

@@ -1,0 +1,145 @@
+/*
+ * DELETE: one durable batch drops the record and makes its places removals, then the
+ * files go, then 204. What could not be cleared stays listed, and it is 204 all the same.
+ *
+ * The claim is held until the clearing is over, so that a PUT that follows the 204 finds
+ * its home free. A client that leaves changes nothing.
+ */
+#include <errno.h>
+
+#include "common/assure.h"
+#include "master/operations.h"
+#include "master/removals.h"
+#include "master/stock.h"
+
+enum delete_state {
+    DELETE_CLAIMING, /* the key is being claimed */
+    DELETE_DROPPING, /* claimed; the batch is being committed */
+    DELETE_CLEARING, /* claimed; the key is absent, its places are being cleared */
+    DELETE_ANSWERED, /* released and answered; only over() is to come */
+};
+
+struct delete
+{
+    enum delete_state state;
+    struct request *request; /* its ex is NULL once the exchange is over */
+    struct entry entry;      /* from DROPPING on, until answered */
+};
+
+static _Thread_local struct stock deletes = {.size = sizeof(struct delete)};
+
+static void set_state(struct delete *d, enum delete_state to)
+{
+    assure(to == d->state + 1 || (to == DELETE_ANSWERED && d->state < to));
+    d->state = to;
+}
+
+static struct master *master_of(const struct delete *d)
+{
+    return d->request->shard->master;
+}
+
+static void delete_free(struct delete *d)
+{
+    request_free(&d->request);
+    stock_put(&deletes, d);
+}
+
+/* The last thing done to a DELETE: it may be gone when this returns. */
+static void answer(struct delete *d, int status, const char *why)
+{
+    struct exchange *ex = d->request->ex;
+
+    set_state(d, DELETE_ANSWERED);
+    if (!ex)
+        delete_free(d);
+    else if (status == 204)
+        exchange_reply(ex, 204, NULL, STR(""));
+    else
+        exchange_error(ex, status, why);
+}
+
+static void release(struct delete *d)
+{
+    entry_clear(&d->entry);
+    index_release(master_of(d)->index, d->request->key);
+}
+
+static void on_cleared(void *arg)
+{
+    struct delete *d = arg;
+
+    release(d);
+    answer(d, 204, NULL);
+}
+
+static void on_dropped(void *arg, int err)
+{
+    struct delete *d = arg;
+    struct shard *shard = d->request->shard;
+
+    if (err != 0) {
+        release(d);
+        answer(d, 503, "the index takes no writes");
+        return;
+    }
+    set_state(d, DELETE_CLEARING);
+    removals_clear(shard->master->removals, shard->loop, shard->client, d->request->key,
+                   d->entry.record.place, d->entry.record.n, on_cleared, d);
+}
+
+static void drop(struct delete *d)
+{
+    struct change *change = change_new(d->request->key);
+    int64_t due = removals_due(master_of(d)->removals);
+
+    set_state(d, DELETE_DROPPING);
+    change_drop_record(change);
+    for (int i = 0; i < d->entry.record.n; i++)
+        change_removal(change, d->entry.record.place[i], due, 0);
+    index_commit(master_of(d)->index, d->request->shard->loop, &change, true, on_dropped,
+                 d);
+}
+
+static void on_claimed(void *arg, int err, struct entry *entry)
+{
+    struct delete *d = arg;
+
+    if (err != 0) {
+        answer(d, err == -EBUSY ? 409 : 503,
+               err == -EBUSY ? "the key is busy" : "the index cannot be read");
+        return;
+    }
+    d->entry = *entry;
+    if (d->entry.record.state == RECORD_ABSENT) {
+        release(d);
+        answer(d, 404, "no such key");
+    } else if (d->entry.record.state == RECORD_LIVE && master_of(d)->protect) {
+        release(d);
+        answer(d, 403, "the key is live, and protected");
+    } else {
+        drop(d);
+    }
+}
+
+static void on_over(struct exchange *ex, enum exchange_end how)
+{
+    struct delete *d = exchange_arg(ex);
+
+    (void)how;
+    d->request->ex = NULL;
+    if (d->state == DELETE_ANSWERED)
+        delete_free(d);
+}
+
+void operation_delete(struct request *request)
+{
+    static const struct exchange_ops ops = {.over = on_over};
+    struct shard *shard = request->shard;
+    struct delete *d = stock_get(&deletes);
+
+    d->state = DELETE_CLAIMING;
+    d->request = request;
+    exchange_own(request->ex, &ops, d);
+    index_claim(shard->master->index, shard->loop, request->key, on_claimed, d);
+}

@@ -1,0 +1,590 @@
+/*
+ * Clearing places: see removals.h, and docs/writes.md for why the rules below hold.
+ *
+ * A *clearing* is one key's removals on their way: a DELETE to each place, then one
+ * change of the index that says what came of them. Clearings are begun by whoever made
+ * the removals, on any loop, and by the sweeper for whatever is left over.
+ *
+ * Two things keep a DELETE from hitting a value that lives:
+ *   - The table of places under way. A place stands there from before its removal is read
+ * until after the index has taken the outcome; only what is listed then is cleared. So a
+ * removal cannot end while another DELETE for its place is on its way, and as long as it
+ * is listed no PUT goes there.
+ *   - `late`. A DELETE that went unanswered may arrive within the hour, so the removal is
+ * listed as long. For those that a crash of ours may have cut off nobody could write that
+ * down: every removal is listed with a `due` of the second it was made or put off to, so
+ * one whose due is not after our start is from an earlier life, and counts as late from
+ * our start on. (Were it our own, made in that very second, nothing is lost by that but
+ * an hour; so our own get a later due.)
+ */
+#include "master/removals.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/assure.h"
+#include "common/log.h"
+#include "common/placement.h"
+#include "master/target.h"
+
+enum {
+    UNDER_WAY_SLOTS = 1024,
+    CONNECT_MS = 2000,
+    RETRY_SECONDS = 30, /* after an answer or a silence that did not clear it */
+    FAR_AHEAD_SECONDS =
+        2 * 3600,          /* a due so far off comes from a clock that jumped back */
+    REST_MAX_SECONDS = 30, /* the sweeper leaves a volume that does not answer alone */
+    RESTING_MAX = 512,
+    SWEEP_CALLS = 64,      /* clearings of the sweeper under way at most */
+    SWEEP_STEPS = 64,      /* keys looked at in one turn of the loop */
+    SWEEP_TURN_MS = 2,     /* between two such turns */
+    SWEEP_MS = 1000,       /* between two passes */
+    SWEEP_IDLE_MS = 10000, /* the longest wait after passes that achieved nothing */
+};
+
+enum fate {
+    FATE_UNKNOWN, /* nothing has come of it, and nothing reached the volume */
+    FATE_CLEARED, /* no file is there */
+    FATE_REFUSED, /* the volume has answered, but not cleared it */
+    FATE_SILENT,  /* asked, no answer: the DELETE may still arrive */
+};
+
+enum clearing_state {
+    CLEARING_ASKING,  /* DELETEs are under way */
+    CLEARING_TELLING, /* all are over; the index is being told */
+};
+
+struct target_place {
+    struct clearing *clearing;
+    struct str place;
+    struct call *call;
+    int64_t due, late; /* as listed */
+    int status;
+    enum fate fate;
+    bool entered;              /* it stands in the table */
+    struct target_place *next; /* in its slot */
+};
+
+struct clearing {
+    struct removals *removals; /* NULL: they are gone, so is whoever waits */
+    enum clearing_state state;
+    struct loop *loop;
+    struct str key;
+    void (*done)(void *arg);
+    void *arg;
+    int left; /* DELETEs under way */
+    struct clearing *prev, *next;
+    int n;
+    struct target_place target[];
+};
+
+/* A volume the sweeper leaves alone. */
+struct resting {
+    char *authority;
+    int trials; /* in a row that brought no answer; 0: it is well */
+    int64_t until;
+};
+
+struct removals {
+    struct index *index;
+    struct volumes *volumes;
+    int answer_ms;
+    int64_t born; /* second of our start */
+    _Atomic uint64_t cleared;
+
+    pthread_mutex_t lock; /* what follows, up to the sweeper */
+    struct target_place *under_way[UNDER_WAY_SLOTS];
+    struct clearing *clearings;
+    struct resting resting[RESTING_MAX];
+    int n_resting;
+
+    /* the sweeper's, on its loop */
+    struct loop *loop;
+    struct http_client *client;
+    struct timer timer;
+    int sweeping;            /* its clearings under way */
+    bool pass;               /* a pass is under way: `cursor` is where it goes on */
+    uint64_t cleared_before; /* this pass */
+    bool stopped;
+    uint64_t pass_began;
+    uint64_t wait_ms; /* after the last pass */
+    size_t cursor_n;
+    char cursor[PLACEMENT_KEY_MAX];
+};
+
+/* --- the table of places under way
+ * -------------------------------------------------------------- */
+static struct target_place **slot_of(struct removals *r, struct str key, struct str place)
+{
+    uint64_t h = 0xcbf29ce484222325U; /* FNV-1a */
+
+    for (size_t i = 0; i < key.n; i++)
+        h = (h ^ (unsigned char)key.p[i]) * 0x100000001b3U;
+    for (size_t i = 0; i < place.n; i++)
+        h = (h ^ (unsigned char)place.p[i]) * 0x100000001b3U;
+    return &r->under_way[(h ^ h >> 32) % UNDER_WAY_SLOTS];
+}
+
+/* Under the lock. */
+static void enter(struct removals *r, struct target_place *t)
+{
+    struct target_place **slot = slot_of(r, t->clearing->key, t->place);
+
+    for (struct target_place *o = *slot; o; o = o->next)
+        if (str_eq(o->place, t->place) && str_eq(o->clearing->key, t->clearing->key))
+            return;
+    t->next = *slot;
+    *slot = t;
+    t->entered = true;
+}
+
+/* Under the lock. */
+static void leave(struct removals *r, struct target_place *t)
+{
+    struct target_place **at = slot_of(r, t->clearing->key, t->place);
+
+    if (!t->entered)
+        return;
+    while (*at != t)
+        at = &(*at)->next;
+    *at = t->next;
+    t->entered = false;
+}
+
+/* --- volumes that rest
+ * ---------------------------------------------------------------------------- */
+/* Under the lock; NULL when it is not known (and, with `make`, when there is no more
+ * room). */
+static struct resting *resting_of(struct removals *r, struct str place, bool make)
+{
+    struct str authority, prefix;
+    struct resting *v;
+
+    place_split(place, &authority, &prefix);
+    for (int i = 0; i < r->n_resting; i++)
+        if (str_eq(str_of(r->resting[i].authority), authority))
+            return &r->resting[i];
+    if (!make || r->n_resting == RESTING_MAX)
+        return NULL;
+    v = &r->resting[r->n_resting++];
+    v->authority = xmemdupz(authority.p, authority.n);
+    v->trials = 0;
+    v->until = 0;
+    return v;
+}
+
+static int64_t rest_seconds(int trials)
+{
+    return trials < 5 ? 1 << trials : REST_MAX_SECONDS;
+}
+
+/* A volume that gave no answer gets one trial after each rest, so that one that hangs
+ * does not take all of the sweeper's calls again and again. */
+static bool rests(struct removals *r, struct str place, int64_t now)
+{
+    struct resting *v;
+    bool yes = false;
+
+    pthread_mutex_lock(&r->lock);
+    v = resting_of(r, place, false);
+    if (v && v->trials > 0) {
+        yes = v->until > now && v->until <= now + REST_MAX_SECONDS;
+        if (!yes)
+            v->until = now + rest_seconds(v->trials++);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return yes;
+}
+
+static void note_volume(struct removals *r, struct str place, bool answered)
+{
+    struct resting *v;
+
+    pthread_mutex_lock(&r->lock);
+    v = resting_of(r, place, !answered);
+    if (v && answered) {
+        v->trials = 0;
+    } else if (v && v->trials == 0) {
+        v->trials = 1;
+        v->until = time(NULL) + rest_seconds(0);
+    }
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* --- a clearing
+ * -------------------------------------------------------------------------------------
+ */
+static struct clearing *clearing_new(struct removals *r, struct loop *loop,
+                                     struct str key, const struct str *places, int n,
+                                     void (*done)(void *arg), void *arg)
+{
+    size_t size = sizeof(struct clearing) + (size_t)n * sizeof(struct target_place);
+    struct clearing *c;
+    size_t text = key.n;
+    char *at;
+
+    for (int i = 0; i < n; i++)
+        text += places[i].n;
+    c = xmalloc(size + text);
+    at = (char *)c + size;
+    *c = (struct clearing){.removals = r, .loop = loop, .done = done, .arg = arg, .n = n};
+    c->key = (struct str){memcpy(at, key.p, key.n), key.n};
+    at += key.n;
+    for (int i = 0; i < n; i++) {
+        c->target[i] = (struct target_place){.clearing = c};
+        c->target[i].place =
+            (struct str){memcpy(at, places[i].p, places[i].n), places[i].n};
+        at += places[i].n;
+    }
+    return c;
+}
+
+static void clearing_over(struct clearing *c)
+{
+    struct removals *r = c->removals;
+    void (*done)(void *) = c->done;
+    void *arg = c->arg;
+
+    if (r) {
+        pthread_mutex_lock(&r->lock);
+        for (int i = 0; i < c->n; i++)
+            leave(r, &c->target[i]);
+        if (c->prev)
+            c->prev->next = c->next;
+        else
+            r->clearings = c->next;
+        if (c->next)
+            c->next->prev = c->prev;
+        pthread_mutex_unlock(&r->lock);
+    }
+    free(c);
+    if (r && done)
+        done(arg);
+}
+
+static void on_told(void *arg, int err)
+{
+    (void)err; /* then the removal stands as it was, and is swept again */
+    clearing_over(arg);
+}
+
+/* What the index is to know of one place; false: nothing new. */
+static bool tell(const struct target_place *t, int64_t born, int64_t now,
+                 struct change *change)
+{
+    int64_t late = t->late;
+
+    switch (t->fate) {
+    case FATE_UNKNOWN:
+        return false;
+    case FATE_CLEARED:
+        if (t->due <= born && late < born + REMOVAL_LATE_SECONDS)
+            late = born + REMOVAL_LATE_SECONDS;
+        if (late <= now) {
+            change_cleared(change, t->place);
+            return true;
+        }
+        /* Once more when nothing can arrive any longer. */
+        change_removal(
+            change, t->place,
+            late < now + REMOVAL_LATE_SECONDS ? late : now + REMOVAL_LATE_SECONDS, late);
+        return true;
+    case FATE_REFUSED:
+        change_removal(change, t->place, now + RETRY_SECONDS, late);
+        return true;
+    case FATE_SILENT:
+        change_removal(change, t->place, now + RETRY_SECONDS, now + REMOVAL_LATE_SECONDS);
+        return true;
+    }
+    return false;
+}
+
+/* All DELETEs are over. Not synced: a removal that comes back is cleared again. */
+static void tell_index(struct clearing *c)
+{
+    struct removals *r = c->removals;
+    struct change *change = change_new(c->key);
+    int64_t now = time(NULL);
+    bool any = false;
+
+    assure(c->state == CLEARING_ASKING && c->left == 0);
+    c->state = CLEARING_TELLING;
+    for (int i = 0; i < c->n; i++)
+        if (c->target[i].entered && tell(&c->target[i], r->born, now, change)) {
+            any = true;
+            if (c->target[i].fate == FATE_CLEARED)
+                atomic_fetch_add_explicit(&r->cleared, 1, memory_order_relaxed);
+        }
+    if (any) {
+        index_commit(r->index, c->loop, &change, false, on_told, c);
+        return;
+    }
+    change_free(&change);
+    clearing_over(c);
+}
+
+static void on_answer(struct call *call, const struct http_head *head)
+{
+    struct target_place *t = call_arg(call);
+
+    t->status = head->status;
+}
+
+static void on_done(struct call *call, enum call_result result)
+{
+    struct target_place *t = call_arg(call);
+    struct clearing *c = t->clearing;
+
+    if (result != CALL_OK)
+        t->fate = call_sent_any(call) ? FATE_SILENT : FATE_UNKNOWN;
+    else if (t->status == 204 || t->status == 200 || t->status == 404 || t->status == 409)
+        /* 409: the path is a folder, or leads through a file, so no value can be there.
+         */
+        t->fate = FATE_CLEARED;
+    else
+        t->fate = FATE_REFUSED;
+    t->call = NULL;
+    volumes_saw(c->removals->volumes, t->place, result);
+    if (result != CALL_LOCAL)
+        note_volume(c->removals, t->place, result == CALL_OK);
+    if (t->fate == FATE_REFUSED)
+        log_warn("DELETE at %.*s answered %d; it is tried again", (int)t->place.n,
+                 t->place.p, t->status);
+    if (--c->left == 0)
+        tell_index(c);
+}
+
+/* Looks up which of the places are still to be cleared; those that are not leave the
+ * table. */
+static void drop_unlisted(struct clearing *c)
+{
+    struct removals *r = c->removals;
+    struct entry entry;
+    bool known = index_entry(r->index, c->key, &entry) == 0;
+
+    pthread_mutex_lock(&r->lock);
+    for (int i = 0; i < c->n; i++) {
+        struct target_place *t = &c->target[i];
+        bool listed = false;
+
+        for (int j = 0; known && j < entry.n_removals; j++) {
+            if (!str_eq(entry.removal[j].place, t->place))
+                continue;
+            listed = entry.record.state == RECORD_ABSENT ||
+                     !record_names(&entry.record, t->place);
+            t->due = entry.removal[j].due;
+            t->late = entry.removal[j].late;
+            break;
+        }
+        if (!listed)
+            leave(r, t);
+    }
+    pthread_mutex_unlock(&r->lock);
+    if (known)
+        entry_clear(&entry);
+}
+
+static void clearing_begin(struct clearing *c, struct http_client *client)
+{
+    static const struct call_ops ops = {.answer = on_answer, .done = on_done};
+    struct removals *r = c->removals;
+    char path[PLACEMENT_PATH_MAX];
+    size_t path_n = placement_path(c->key, path);
+
+    pthread_mutex_lock(&r->lock);
+    c->next = r->clearings;
+    if (c->next)
+        c->next->prev = c;
+    r->clearings = c;
+    for (int i = 0; i < c->n; i++)
+        enter(r, &c->target[i]);
+    pthread_mutex_unlock(&r->lock);
+    drop_unlisted(c);
+
+    for (int i = 0; i < c->n; i++) {
+        struct target_place *t = &c->target[i];
+        struct target target;
+        struct call_spec spec;
+
+        if (!t->entered)
+            continue;
+        target_of(&target, t->place, (struct str){path, path_n});
+        spec = (struct call_spec){.authority = target.authority,
+                                  .method = STR("DELETE"),
+                                  .target = target.path,
+                                  .body = HTTP_BODY_NONE,
+                                  .connect_ms = CONNECT_MS,
+                                  .answer_ms = r->answer_ms};
+        t->call = call_start(client, &spec, &ops, t);
+        c->left++;
+    }
+    if (c->left == 0)
+        tell_index(c);
+}
+
+void removals_clear(struct removals *removals, struct loop *loop,
+                    struct http_client *client, struct str key, const struct str *places,
+                    int n, void (*done)(void *arg), void *arg)
+{
+    clearing_begin(clearing_new(removals, loop, key, places, n, done, arg), client);
+}
+
+/* --- the sweeper
+ * --------------------------------------------------------------------------------------
+ */
+static void on_swept(void *arg)
+{
+    struct removals *r = arg;
+
+    r->sweeping--;
+    if (r->pass && !r->stopped && !timer_is_set(&r->timer))
+        timer_set(r->loop, &r->timer, 0);
+}
+
+/* Clears what is due of one key; a volume that rests is left alone. */
+static void sweep_key(struct removals *r, struct str key, const struct entry *entry)
+{
+    struct str place[RECORD_PLACES_MAX];
+    int64_t now = time(NULL);
+    int n = 0;
+
+    for (int i = 0; i < entry->n_removals && n < RECORD_PLACES_MAX; i++) {
+        const struct removal *removal = &entry->removal[i];
+
+        if (removal->due > now && removal->due <= now + FAR_AHEAD_SECONDS)
+            continue;
+        if (!rests(r, removal->place, now))
+            place[n++] = removal->place;
+    }
+    if (n == 0)
+        return;
+    r->sweeping++;
+    removals_clear(r, r->loop, r->client, key, place, n, on_swept, r);
+}
+
+static void end_pass(struct removals *r)
+{
+    uint64_t took = loop_now(r->loop) - r->pass_began;
+    bool achieved = atomic_load(&r->cleared) != r->cleared_before;
+
+    /* A pass that achieved nothing is repeated less and less often, and passes over a
+     * long list never take more than a fifth of the time. */
+    if (achieved)
+        r->wait_ms = SWEEP_MS;
+    else
+        r->wait_ms = r->wait_ms * 2 < SWEEP_IDLE_MS ? r->wait_ms * 2 : SWEEP_IDLE_MS;
+    if (r->wait_ms < took * 4 && !achieved)
+        r->wait_ms = took * 4;
+    r->pass = false;
+    timer_set(r->loop, &r->timer, r->wait_ms);
+}
+
+/* To the first key after this one that there can be. */
+static void move_cursor(struct removals *r, struct str key)
+{
+    memcpy(r->cursor, key.p, key.n);
+    r->cursor_n = key.n;
+    if (key.n < PLACEMENT_KEY_MAX) {
+        r->cursor[r->cursor_n++] = '\0';
+        return;
+    }
+    /* Keys begin with '/', so this ends before there is nothing left. */
+    while (r->cursor[r->cursor_n - 1] == '\xff')
+        r->cursor_n--;
+    r->cursor[r->cursor_n - 1]++;
+}
+
+static void sweep(struct removals *r)
+{
+    if (!r->pass) {
+        if (index_removals(r->index) == 0) {
+            timer_set(r->loop, &r->timer, SWEEP_MS);
+            return;
+        }
+        r->pass = true;
+        r->cleared_before = atomic_load(&r->cleared);
+        r->cursor_n = 0;
+        r->pass_began = loop_now(r->loop);
+    }
+    for (int steps = 0; steps < SWEEP_STEPS && r->sweeping < SWEEP_CALLS; steps++) {
+        char keybuf[PLACEMENT_KEY_MAX];
+        struct str key;
+        struct entry entry;
+        int got;
+
+        got = index_removals_next(r->index, (struct str){r->cursor, r->cursor_n}, keybuf,
+                                  &key, &entry);
+        if (got <= 0) {
+            end_pass(r);
+            return;
+        }
+        move_cursor(r, key);
+        sweep_key(r, key, &entry);
+        entry_clear(&entry);
+    }
+    if (r->sweeping < SWEEP_CALLS) /* else the next that is over goes on */
+        timer_set(r->loop, &r->timer, SWEEP_TURN_MS);
+}
+
+static void on_timer(struct timer *timer)
+{
+    sweep(container_of(timer, struct removals, timer));
+}
+
+/* ----------------------------------------------------------------------------------------------------------
+ */
+struct removals *removals_new(struct index *index, struct volumes *volumes, int answer_ms)
+{
+    struct removals *r = xcalloc(1, sizeof(*r));
+
+    r->index = index;
+    r->volumes = volumes;
+    r->answer_ms = answer_ms;
+    r->born = time(NULL);
+    r->wait_ms = SWEEP_MS;
+    pthread_mutex_init(&r->lock, NULL);
+    return r;
+}
+
+int64_t removals_due(const struct removals *r)
+{
+    int64_t now = time(NULL);
+
+    return now > r->born ? now : r->born + 1;
+}
+
+void removals_start(struct removals *r, struct loop *loop, struct http_client *client)
+{
+    r->loop = loop;
+    r->client = client;
+    r->timer.fire = on_timer;
+    timer_set(loop, &r->timer, 0);
+}
+
+void removals_stop(struct removals *r)
+{
+    r->stopped = true;
+    timer_clear(r->loop, &r->timer);
+}
+
+void removals_free(struct removals **removals)
+{
+    struct removals *r = *removals;
+
+    *removals = NULL;
+    /* The loops have stopped and their clients have cut the calls. What waits for the
+     * index is freed by its completion. */
+    for (struct clearing *c = r->clearings, *next; c; c = next) {
+        next = c->next;
+        c->removals = NULL;
+        if (c->state == CLEARING_ASKING)
+            free(c);
+    }
+    for (int i = 0; i < r->n_resting; i++)
+        free(r->resting[i].authority);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
