@@ -201,6 +201,14 @@ void index_get(struct index *index, struct loop *loop, struct str key, index_got
     got(arg, err, &entry);
 }
 
+int index_entry(struct index *index, struct str key, struct entry *entry)
+{
+    int err = read_entry(index->db, key, entry);
+    if (err != 0)
+        entry_clear(entry);
+    return err;
+}
+
 /* --- claims
  * ---------------------------------------------------------------------------------- */
 

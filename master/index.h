@@ -74,6 +74,10 @@ typedef void index_got(void *arg, int err, struct entry *entry);
 void index_get(struct index *index, struct loop *loop, struct str key, index_got *got,
                void *arg);
 
+/* The whole entry of a key (marks and removals too), read at once, without a claim: for the
+ * piece that clears places. Any thread. 0 (the caller clears *entry) or -EIO. */
+int index_entry(struct index *index, struct str key, struct entry *entry);
+
 /* --- claims: one operation at a time on a key --------------------------------------- */
 /* Takes the key and reads all of its entry. -EBUSY: somebody has it. On success the claim
  * is held until index_release. While it is held nobody else changes record or marks;
