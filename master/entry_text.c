@@ -15,8 +15,7 @@
 static const struct str mark_word = STR_INIT("mark ");
 static const struct str removal_word = STR_INIT("removal ");
 
-/* --- the set
- * -------------------------------------------------------------------------------- */
+/* --- the set ----------------------------------------------------------------------- */
 
 void places_clear(struct places *p)
 {
@@ -142,8 +141,7 @@ bool places_drop_named(struct places *p, const struct record *record)
     return any;
 }
 
-/* --- text
- * ----------------------------------------------------------------------------------- */
+/* --- text -------------------------------------------------------------------------- */
 
 /* Takes decimal digits and the blank behind them (or the end) off the front of *text. */
 static bool take_number(struct str *text, uint64_t max, uint64_t *out)

@@ -26,8 +26,7 @@ struct index {
     struct writer *writer;
 };
 
-/* --- opening
- * --------------------------------------------------------------------------------- */
+/* --- opening ----------------------------------------------------------------------- */
 
 struct index *index_open(const struct index_options *options, char *err, size_t errlen)
 {
@@ -61,8 +60,7 @@ void index_close(struct index **indexp)
     free(index);
 }
 
-/* --- reading
- * --------------------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------- */
 
 static void entry_none(struct entry *entry)
 {
@@ -209,8 +207,7 @@ int index_entry(struct index *index, struct str key, struct entry *entry)
     return err;
 }
 
-/* --- claims
- * ---------------------------------------------------------------------------------- */
+/* --- claims ------------------------------------------------------------------------ */
 
 void index_claim(struct index *index, struct loop *loop, struct str key, index_got *got,
                  void *arg)
@@ -241,8 +238,7 @@ void index_release(struct index *index, struct str key)
     claims_drop(index->claims, key);
 }
 
-/* --- changes
- * --------------------------------------------------------------------------------- */
+/* --- changes ----------------------------------------------------------------------- */
 
 void index_commit(struct index *index, struct loop *loop, struct change **change,
                   bool durable, index_done *done, void *arg)
@@ -266,8 +262,7 @@ size_t index_claims(struct index *index)
     return claims_count(index->claims);
 }
 
-/* --- removals
- * -------------------------------------------------------------------------------- */
+/* --- removals ---------------------------------------------------------------------- */
 
 uint64_t index_removals(struct index *index)
 {
@@ -306,8 +301,7 @@ int index_removals_next(struct index *index, struct str from, char *keybuf,
     return r;
 }
 
-/* --- scans
- * ----------------------------------------------------------------------------------- */
+/* --- scans ------------------------------------------------------------------------- */
 
 struct scan {
     struct db_cursor *cursor;

@@ -40,7 +40,7 @@ struct index *index_open(const struct index_options *options, char *err, size_t 
 /* Waits for the commits under way, syncs, closes. No claims may be held. */
 void index_close(struct index **index);
 
-/* --- reading ------------------------------------------------------------------------ */
+/* --- reading ----------------------------------------------------------------------- */
 struct removal {
     struct str place;
     int64_t due;  /* epoch seconds: not to be cleared before; 0: at once */
@@ -74,11 +74,11 @@ typedef void index_got(void *arg, int err, struct entry *entry);
 void index_get(struct index *index, struct loop *loop, struct str key, index_got *got,
                void *arg);
 
-/* The whole entry of a key (marks and removals too), read at once, without a claim: for the
- * piece that clears places. Any thread. 0 (the caller clears *entry) or -EIO. */
+/* The whole entry of a key (marks and removals too), read at once, without a claim: for
+ * the piece that clears places. Any thread. 0 (the caller clears *entry) or -EIO. */
 int index_entry(struct index *index, struct str key, struct entry *entry);
 
-/* --- claims: one operation at a time on a key --------------------------------------- */
+/* --- claims: one operation at a time on a key -------------------------------------- */
 /* Takes the key and reads all of its entry. -EBUSY: somebody has it. On success the claim
  * is held until index_release. While it is held nobody else changes record or marks;
  * removals may go away meanwhile, none is added. */
@@ -86,7 +86,7 @@ void index_claim(struct index *index, struct loop *loop, struct str key, index_g
                  void *arg);
 void index_release(struct index *index, struct str key);
 
-/* --- changes ------------------------------------------------------------------------ */
+/* --- changes ----------------------------------------------------------------------- */
 /* What is to change for one key, applied as a whole or not at all. */
 struct change;
 
@@ -118,7 +118,7 @@ typedef void index_done(void *arg, int err);
 void index_commit(struct index *index, struct loop *loop, struct change **change,
                   bool durable, index_done *done, void *arg);
 
-/* --- scans -------------------------------------------------------------------------- */
+/* --- scans ------------------------------------------------------------------------- */
 /* Records in key order from one snapshot. Steps read from disk where they must: callers
  * take a bounded number of steps per turn. */
 struct scan;

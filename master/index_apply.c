@@ -84,15 +84,21 @@ static int get_places(struct applier *a, struct str key, char **value)
 
 /* One key's changes on their way into the batch. */
 struct group {
-    struct change **change;
+    struct change *const *change;
     int n;
-    const struct change
-        *record_of; /* the last that writes or drops the record, or NULL */
-    const struct edit *record;
-    bool lists; /* a removal may have come to the list */
+    struct str key;
+    bool changed; /* the places */
+    bool lists;   /* this change may have listed a removal */
+    /* The last edit that writes or drops the record, and whose it is; or NULL. */
+    const struct change *record_of;
+    const struct edit *record_edit;
+    /* The record in force: read, or written by the group so far. */
+    bool record_known;
+    struct record record;
+    char *record_text; /* what it points into where it was read */
 };
 
-static bool apply_edit(struct applier *a, struct group *g, const struct change *c,
+static void apply_edit(struct applier *a, struct group *g, const struct change *c,
                        const struct edit *edit, int64_t late)
 {
     struct str text = edit_text(c, edit);
@@ -100,98 +106,105 @@ static bool apply_edit(struct applier *a, struct group *g, const struct change *
     case EDIT_RECORD:
     case EDIT_DROP_RECORD:
         g->record_of = c;
-        g->record = edit;
-        return false;
+        g->record_edit = edit;
+        break;
     case EDIT_MARK:
-        return places_mark(&a->places, text);
+        g->changed |= places_mark(&a->places, text);
+        break;
     case EDIT_END_MARKS:
-        return places_end_marks(&a->places);
+        g->changed |= places_end_marks(&a->places);
+        break;
     case EDIT_REMOVAL:
         g->lists = true;
-        return places_remove(&a->places, text, edit->due, edit->late);
+        g->changed |= places_remove(&a->places, text, edit->due, edit->late);
+        break;
     case EDIT_CLEARED:
-        return places_cleared(&a->places, text);
+        g->changed |= places_cleared(&a->places, text);
+        break;
     case EDIT_ORPHAN_MARKS:
         g->lists = true;
-        return places_orphan_marks(&a->places, late);
+        g->changed |= places_orphan_marks(&a->places, late);
+        break;
     }
-    return false;
 }
 
-/* The record that holds once the group is applied; *value is what it points into, where
- * it had to be read. */
-static int group_record(struct applier *a, const struct group *g, struct str key,
-                        char **value, struct record *record)
+/* A text that does not read names nothing. */
+static void know_record(struct group *g, struct str text)
 {
-    *value = NULL;
-    record->state = RECORD_ABSENT;
-    if (g->record != NULL && g->record->kind == EDIT_DROP_RECORD)
+    if (text.n == 0 || record_parse(text, &g->record) != 0)
+        g->record.state = RECORD_ABSENT;
+    g->record_known = true;
+}
+
+static int read_record(struct applier *a, struct group *g)
+{
+    size_t len;
+    int err = db_get(a->db, DB_WRITER, g->key, &g->record_text, &len);
+    if (err == 0)
+        know_record(g, (struct str){g->record_text, len});
+    return err;
+}
+
+/* All edits of one change, then the rule that the record holds: what it names is neither
+ * marked nor to be cleared. The record is read only where something was listed, which
+ * most changes do not do: they mark, end marks and clear. */
+static int apply_change(struct applier *a, struct group *g, const struct change *c,
+                        int64_t late)
+{
+    g->lists = false;
+    for (int i = 0; i < c->n_edits; i++)
+        apply_edit(a, g, c, &c->edit[i], late);
+    if (g->record_of == c) {
+        know_record(g, edit_text(c, g->record_edit));
+    } else if (!g->lists) {
         return 0;
-    struct str text;
-    if (g->record != NULL) {
-        text = edit_text(g->record_of, g->record);
-    } else {
-        int err = db_get(a->db, DB_WRITER, key, value, &text.n);
-        if (err != 0 || *value == NULL)
+    } else if (!g->record_known) {
+        int err = read_record(a, g);
+        if (err != 0)
             return err;
-        text.p = *value;
     }
-    if (record_parse(text, record) != 0)
-        record->state = RECORD_ABSENT; /* names nothing */
+    g->changed |= places_drop_named(&a->places, &g->record);
     return 0;
 }
 
-static void put_record(const struct group *g, struct str key, const struct record *record,
-                       struct db_batch *batch)
+static void put_record(const struct group *g, struct db_batch *batch)
 {
     struct index_key room;
-    struct str meta_at = index_key(&room, INDEX_META, key);
-    if (g->record->kind == EDIT_DROP_RECORD) {
-        db_batch_drop(batch, key);
+    struct str meta_at = index_key(&room, INDEX_META, g->key);
+    const struct edit *edit = g->record_edit;
+    if (edit->kind == EDIT_DROP_RECORD) {
+        db_batch_drop(batch, g->key);
         db_batch_drop(batch, meta_at);
         return;
     }
-    db_batch_put(batch, key, edit_text(g->record_of, g->record));
-    if (!g->record->has_size || record->md5[0] == '\0') {
+    db_batch_put(batch, g->key, edit_text(g->record_of, edit));
+    if (!edit->has_size || g->record.md5[0] == '\0') {
         db_batch_drop(batch, meta_at);
         return;
     }
     char meta[META_TEXT_MAX + 1];
-    size_t n = meta_format(record->md5, g->record->size, g->record->time, meta);
+    size_t n = meta_format(g->record.md5, edit->size, edit->time, meta);
     db_batch_put(batch, meta_at, (struct str){meta, n});
 }
 
 static int apply_group(struct applier *a, struct group *g, int64_t late,
                        struct db_batch *batch, int64_t *growth)
 {
-    struct str key = change_key(g->change[0]);
-    struct record record;
-    char *places_text, *record_text = NULL;
-    int err = get_places(a, key, &places_text);
+    char *places_text;
+    int err = get_places(a, g->key, &places_text);
     if (err != 0)
         return err;
     int before = a->places.n_removals;
-    bool changed = false;
-    for (int i = 0; i < g->n; i++)
-        for (int e = 0; e < g->change[i]->n_edits; e++)
-            changed |= apply_edit(a, g, g->change[i], &g->change[i]->edit[e], late);
-
-    /* The record is needed where it is written, and where something new is to be held
-     * against it; ending marks and clearing, which is most of what comes, spares the
-     * read. */
-    if (g->record != NULL || (changed && g->lists)) {
-        err = group_record(a, g, key, &record_text, &record);
-        if (err != 0)
-            goto out;
-        changed |= places_drop_named(&a->places, &record);
+    for (int i = 0; err == 0 && i < g->n; i++)
+        err = apply_change(a, g, g->change[i], late);
+    if (err == 0) {
+        if (g->record_edit != NULL)
+            put_record(g, batch);
+        if (g->changed)
+            put_places(a, g->key, batch);
+        *growth += a->places.n_removals - before;
     }
-    if (g->record != NULL)
-        put_record(g, key, &record, batch);
-    if (changed)
-        put_places(a, key, batch);
-    *growth += a->places.n_removals - before;
-out:
-    db_value_free(record_text);
+    db_value_free(g->record_text);
     db_value_free(places_text);
     return err;
 }
@@ -225,7 +238,8 @@ int64_t applier_run(struct applier *a, struct change *const *changes, int n,
         for (end = i + 1; end < n; end++)
             if (!str_eq(change_key(sorted[end]), change_key(sorted[i])))
                 break;
-        struct group group = {.change = sorted + i, .n = end - i};
+        struct group group = {
+            .change = sorted + i, .n = end - i, .key = change_key(sorted[i])};
         int err = apply_group(a, &group, late, batch, &growth);
         for (int k = i; k < end; k++)
             sorted[k]->err = err;
@@ -233,26 +247,23 @@ int64_t applier_run(struct applier *a, struct change *const *changes, int n,
     return growth;
 }
 
-/* --- settling
- * -------------------------------------------------------------------------------- */
+/* --- settling ---------------------------------------------------------------------- */
 
 enum { SETTLE_BATCH = 1 << 20 };
 
 static int settle_key(struct applier *a, struct str key, int64_t late,
                       struct db_batch *batch)
 {
-    const struct group none = {0};
-    struct record record;
-    char *text;
-    int err = group_record(a, &none, key, &text, &record);
+    struct group g = {.key = key};
+    int err = read_record(a, &g);
     if (err != 0)
         return err;
     /* First what the record names: such a mark must not become a removal. */
-    bool changed = places_drop_named(&a->places, &record);
+    bool changed = places_drop_named(&a->places, &g.record);
     changed |= places_orphan_marks(&a->places, late);
     if (changed)
         put_places(a, key, batch);
-    db_value_free(text);
+    db_value_free(g.record_text);
     return 0;
 }
 

@@ -71,8 +71,7 @@ struct db_cursor {
     struct db_cursor *prev, *next;
 };
 
-/* --- errors
- * -------------------------------------------------------------------------------- */
+/* --- errors ------------------------------------------------------------------------ */
 
 /* LevelDB hands errors on as text; strerror's part of it is all that tells a full disk.
  */
@@ -94,8 +93,7 @@ static int failed(const char *doing, char *message)
     return err;
 }
 
-/* --- opening
- * ------------------------------------------------------------------------------- */
+/* --- opening ----------------------------------------------------------------------- */
 
 static int open_handle(struct db *db, char **message)
 {
@@ -413,8 +411,7 @@ int db_close(struct db **dbp)
     return err;
 }
 
-/* --- reading
- * ------------------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------- */
 
 /* The handle a side may use, until leave(); NULL while shut. */
 static leveldb_t *enter(struct db *db, enum db_side side)
@@ -454,8 +451,7 @@ void db_value_free(char *value)
     leveldb_free(value);
 }
 
-/* --- batches
- * ------------------------------------------------------------------------------- */
+/* --- batches ----------------------------------------------------------------------- */
 
 struct db_batch *db_batch_new(void)
 {
@@ -548,8 +544,7 @@ int db_batch_inverse(struct db *db, const struct db_batch *batch, struct str but
     return inverse.err;
 }
 
-/* --- cursors
- * ------------------------------------------------------------------------------- */
+/* --- cursors ----------------------------------------------------------------------- */
 
 struct db_cursor *db_cursor_new(struct db *db, enum db_side side)
 {

@@ -44,8 +44,7 @@ int db_close(struct db **db);
 int db_get(struct db *db, enum db_side side, struct str key, char **value, size_t *len);
 void db_value_free(char *value);
 
-/* --- batches, DB_WRITER
- * ------------------------------------------------------------------- */
+/* --- batches, DB_WRITER ------------------------------------------------------------ */
 struct db_batch *db_batch_new(void);
 void db_batch_free(struct db_batch **batch);
 void db_batch_clear(struct db_batch *batch);
@@ -61,8 +60,7 @@ int db_write(struct db *db, struct db_batch *batch, bool sync);
 int db_batch_inverse(struct db *db, const struct db_batch *batch, struct str but,
                      struct db_batch *undo);
 
-/* --- cursors
- * ------------------------------------------------------------------------------- */
+/* --- cursors ----------------------------------------------------------------------- */
 /* Sees the database as it is now, whatever is written later. Never NULL; where the
  * database is shut, all steps give -EIO. Cheap for what it passes over: leaves the block
  * cache alone. */

@@ -71,8 +71,7 @@ struct writer {
     int n_changes, changes_room;
 };
 
-/* --- reporting
- * ------------------------------------------------------------------------------- */
+/* --- reporting --------------------------------------------------------------------- */
 
 static void run_done(struct task *task)
 {
@@ -123,8 +122,7 @@ static void report_batch(struct writer *w, int err)
     w->n_changes = 0;
 }
 
-/* --- the failed write
- * ------------------------------------------------------------------------ */
+/* --- the failed write -------------------------------------------------------------- */
 
 static struct str number_text(uint64_t number, char text[32])
 {
@@ -252,8 +250,7 @@ static void write_failed(struct writer *w, int err)
     refuse_queue(w, err);
 }
 
-/* --- the thread
- * ------------------------------------------------------------------------------ */
+/* --- the thread -------------------------------------------------------------------- */
 
 static void write_batch(struct writer *w)
 {
@@ -361,8 +358,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* --- the door
- * -------------------------------------------------------------------------------- */
+/* --- the door ---------------------------------------------------------------------- */
 
 static void release(struct writer *w)
 {
