@@ -197,11 +197,11 @@ static int flush_file(struct conn *conn, struct out_piece *p)
         return 0;
     if (p->warm == 0) {
         int64_t window = p->left < WINDOW ? p->left : WINDOW;
-        if (server->config.readers && !resident(p->fd, p->off, window)) {
+        if (p->readers && !resident(p->fd, p->off, window)) {
             p->busy = true;
             p->warming.work = warm_work;
             p->warming.done = warm_done;
-            workers_submit(server->config.readers, server->loop, &p->warming);
+            workers_submit(p->readers, server->loop, &p->warming);
             return 0;
         }
         p->warm = window;
@@ -404,7 +404,13 @@ void exchange_write_file(struct exchange *ex, int fd, int64_t off, int64_t len)
     p->fd = fd;
     p->off = off;
     p->left = len;
+    p->readers = ex->readers ? ex->readers : ex->conn->server->config.readers;
     conn_schedule(ex->conn);
+}
+
+void exchange_readers(struct exchange *ex, struct workers *readers)
+{
+    ex->readers = readers;
 }
 
 void exchange_end(struct exchange *ex)

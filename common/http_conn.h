@@ -18,9 +18,10 @@ struct out_piece {
     struct block *block; /* NULL: a file */
     size_t at, len;      /* of the block */
     int fd;
-    int64_t off, left; /* of the file */
-    int64_t warm;      /* bytes from off on that are known to be in memory */
-    struct conn *conn; /* NULL: it died while a reader had the piece */
+    int64_t off, left;       /* of the file */
+    int64_t warm;            /* bytes from off on that are known to be in memory */
+    struct workers *readers; /* of this file; NULL: none */
+    struct conn *conn;       /* NULL: it died while a reader had the piece */
     struct job warming;
     bool busy; /* a reader has it */
 };
@@ -55,6 +56,7 @@ struct exchange {
     bool chunked;      /* the answer's body goes in chunks */
     bool abort;        /* the handler gave up on the answer */
     int64_t body_left; /* the answer's body still to be queued; -1: until exchange_end */
+    struct workers *readers; /* of files; NULL: the config's */
     struct exchange_stats stats;
 };
 
