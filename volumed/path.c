@@ -1,0 +1,149 @@
+/*
+ * nginx decodes and merges in one pass, so that an encoded slash or dot counts like a
+ * plain one; whoever does it in two passes sees other paths. This is that one pass: a
+ * decoder that gives one byte at a time, and a reader of pieces on top of it that never
+ * looks at raw bytes.
+ */
+#include "volumed/path.h"
+
+#include <string.h>
+
+enum {
+    BYTE_END = -1,    /* the path is over: end of target, '?' or '#' */
+    BYTE_BROKEN = -2, /* not two hex digits, or NUL */
+};
+
+struct reader {
+    const char *p, *end;
+};
+
+static int hex(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+/* The next byte of the path, decoded. */
+static int next(struct reader *r)
+{
+    if (r->p == r->end || *r->p == '?' || *r->p == '#')
+        return BYTE_END;
+    if (*r->p == '\0')
+        return BYTE_BROKEN;
+    if (*r->p != '%')
+        return (unsigned char)*r->p++;
+    if (r->end - r->p < 3 || hex(r->p[1]) < 0 || hex(r->p[2]) < 0)
+        return BYTE_BROKEN;
+    int byte = hex(r->p[1]) << 4 | hex(r->p[2]);
+    r->p += 3;
+    return byte == 0 ? BYTE_BROKEN : byte;
+}
+
+/* The piece out->z[from..out->n) is complete: "." and ".." go, and so does what ".."
+ * undoes. Everything before `from` is clean and ends in '/'. */
+static int end_piece(struct path *out, size_t from)
+{
+    size_t n = out->n - from;
+    if (n == 1 && out->z[from] == '.') {
+        out->n = from;
+    } else if (n == 2 && out->z[from] == '.' && out->z[from + 1] == '.') {
+        if (from == 1)
+            return -1;
+        for (from--; out->z[from - 1] != '/';)
+            from--;
+        out->n = from;
+    }
+    return 0;
+}
+
+int path_parse(struct str target, struct path *out)
+{
+    struct reader r = {.p = target.p, .end = target.p + target.n};
+
+    out->n = 0;
+    out->query = (struct str){NULL, 0};
+    if (target.n >= sizeof out->z)
+        return -1;
+    if (target.n == 0) {
+        out->z[out->n++] = '/';
+        out->z[out->n] = '\0';
+        return 0;
+    }
+    if (target.p[0] != '/')
+        return -1;
+    r.p++;
+    out->z[out->n++] = '/';
+    size_t from = 1; /* where the piece being read begins */
+
+    for (;;) {
+        int byte = next(&r);
+        if (byte == BYTE_BROKEN)
+            return -1;
+        if (byte == BYTE_END) {
+            if (end_piece(out, from))
+                return -1;
+            break;
+        }
+        if (byte != '/') {
+            out->z[out->n++] = (char)byte;
+            continue;
+        }
+        if (out->n == from) /* slashes in a row count as one */
+            continue;
+        size_t before = out->n;
+        if (end_piece(out, from))
+            return -1;
+        if (out->n == before)
+            out->z[out->n++] = '/';
+        from = out->n;
+    }
+    out->z[out->n] = '\0';
+
+    if (r.p < r.end && *r.p == '?') {
+        const char *args = r.p + 1;
+        const char *hash = memchr(args, '#', (size_t)(r.end - args));
+        out->query = (struct str){args, (size_t)((hash ? hash : r.end) - args)};
+    }
+    return 0;
+}
+
+bool path_is_folder(const struct path *path)
+{
+    return path->z[path->n - 1] == '/';
+}
+
+bool path_subvolume(const struct path *path, struct str *piece, const char **rest)
+{
+    const char *name = path->z + 1;
+    size_t n = strcspn(name, "/");
+    if (n < 4 || n > 10 || name[0] != 's' || name[1] != 'v')
+        return false;
+    for (size_t i = 2; i < n; i++)
+        if (hex(name[i]) < 0 || (name[i] >= 'a' && name[i] <= 'f'))
+            return false;
+    *piece = (struct str){name, n};
+    *rest = name + n + (name[n] == '/');
+    return true;
+}
+
+size_t path_encode(struct str path, char *out)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    char *o = out;
+    for (size_t i = 0; i < path.n; i++) {
+        unsigned char c = (unsigned char)path.p[i];
+        if (c <= ' ' || c >= 0x7f || strchr("\"#%<>?\\^`{|}", c)) {
+            *o++ = '%';
+            *o++ = digits[c >> 4];
+            *o++ = digits[c & 15];
+        } else {
+            *o++ = (char)c;
+        }
+    }
+    return (size_t)(o - out);
+}
