@@ -1,0 +1,275 @@
+/*
+ * O_TMPFILE makes a file without a name, and linkat() gives it one when it is whole: a
+ * crash at any moment leaves nothing to clean up. It is made in the deepest folder there
+ * is on its way, so that it lies on the file system its name will be on. Two cases need
+ * the drive's dot folder instead: file systems without O_TMPFILE, and a name that is
+ * taken already, since a link replaces nothing: the file is linked there and renamed over
+ * the old one.
+ *
+ * The bytes are synced before the name appears, not after: otherwise a power cut between
+ * the two could show a file with its name and without its bytes, and who finds it there
+ * has no way to tell.
+ */
+#include "volumed/newfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/assure.h"
+#include "volumed/beneath.h"
+#include "volumed/durable.h"
+
+#ifndef RENAME_NOREPLACE
+#define RENAME_NOREPLACE 1
+#endif
+
+enum {
+    FILE_MODE = 0664, /* nginx's dav_access group:rw all:r; the umask is 0 */
+    PUSH_BYTES = 8 << 20,
+};
+
+/* Linking a descriptor by itself (AT_EMPTY_PATH) is a privilege on older kernels and
+ * gives ENOENT to those who lack it; through /proc it is open to all. */
+enum link_means { LINK_BY_SELF, LINK_BY_PROC, LINK_NOT };
+
+static pthread_once_t link_probed = PTHREAD_ONCE_INIT;
+static atomic_int link_means;
+
+static void probe_link(void)
+{
+    if (geteuid() != 0)
+        atomic_store(&link_means,
+                     access("/proc/self/fd", X_OK) == 0 ? LINK_BY_PROC : LINK_NOT);
+}
+
+static int link_fd(int fd, int folder, const char *name)
+{
+    char self[32];
+    if (atomic_load_explicit(&link_means, memory_order_relaxed) == LINK_BY_SELF) {
+        if (linkat(fd, "", folder, name, AT_EMPTY_PATH) == 0)
+            return 0;
+        if (errno != ENOENT)
+            return -errno;
+    }
+    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+    int err = linkat(AT_FDCWD, self, folder, name, AT_SYMLINK_FOLLOW) ? -errno : 0;
+    if (err == 0 || err == -EEXIST)
+        atomic_store_explicit(&link_means, LINK_BY_PROC, memory_order_relaxed);
+    return err;
+}
+
+void newfile_init(struct newfile *file)
+{
+    *file = (struct newfile){.fd = -1, .parent = -1, .dot = -1};
+}
+
+/* A name that no other file under way has: by process, and counted within it. */
+static void temp_name(char out[32])
+{
+    static atomic_uint_fast64_t count;
+    snprintf(out, 32, "%x-%llx", (unsigned)getpid(),
+             (unsigned long long)atomic_fetch_add(&count, 1));
+}
+
+static void made_folder(void *arg, int fd)
+{
+    durable_forget(arg, fd);
+}
+
+static int open_parent(const struct place *place, const char **name)
+{
+    return beneath_parent(footing_fd(place->footing), place->path, true, name,
+                          made_folder, footing_durable(place->footing));
+}
+
+static int open_in_dot(struct newfile *file, const struct place *place)
+{
+    int dot = footing_dot(place->footing);
+    if (dot < 0)
+        return dot;
+    temp_name(file->temp);
+    int fd = openat(dot, file->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
+    if (fd < 0) {
+        int err = -errno;
+        footing_dot_done(place->footing);
+        return err;
+    }
+    file->fd = fd;
+    file->dot = dot;
+    file->in_dot = true;
+    return 0;
+}
+
+int newfile_open(struct newfile *file, const struct place *place, bool at_once)
+{
+    const char *name;
+    int err = 0;
+
+    assure(file->fd < 0 && file->parent < 0);
+    pthread_once(&link_probed, probe_link);
+    if (at_once) {
+        file->parent = open_parent(place, &name);
+        if (file->parent < 0) {
+            err = file->parent;
+            file->parent = -1;
+            return err;
+        }
+    }
+    if (footing_without_tmpfile(place->footing) || atomic_load(&link_means) == LINK_NOT)
+        return open_in_dot(file, place);
+
+    int folder =
+        at_once ? file->parent : beneath_deepest(footing_fd(place->footing), place->path);
+    if (folder < 0)
+        return folder;
+    file->fd = openat(folder, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, FILE_MODE);
+    if (file->fd < 0)
+        err = -errno;
+    if (folder != file->parent)
+        close(folder);
+    /* EISDIR: a kernel, EOPNOTSUPP: a file system without it. */
+    if (err == -EOPNOTSUPP || err == -EISDIR || err == -EINVAL) {
+        footing_no_tmpfile(place->footing);
+        err = open_in_dot(file, place);
+    }
+    return err;
+}
+
+int newfile_write(struct newfile *file, struct iovec *iov, int n, bool push)
+{
+    while (n > 0) {
+        ssize_t done = pwritev(file->fd, iov, n, file->length);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return done < 0 ? -errno : -EIO;
+        file->length += done;
+        for (; n > 0 && (size_t)done >= iov->iov_len; iov++, n--)
+            done -= (ssize_t)iov->iov_len;
+        if (n > 0) {
+            iov->iov_base = (char *)iov->iov_base + done;
+            iov->iov_len -= (size_t)done;
+        }
+    }
+    if (push && file->length - file->pushed >= PUSH_BYTES) {
+        /* Only a hint: the sync that counts comes with the commit. */
+        sync_file_range(file->fd, file->pushed, file->length - file->pushed,
+                        SYNC_FILE_RANGE_WRITE);
+        file->pushed = file->length;
+    }
+    return 0;
+}
+
+/* Closes what is open; the dot folder's entry is the caller's business. */
+static void let_go(struct newfile *file, const struct place *place)
+{
+    if (file->fd >= 0)
+        close(file->fd);
+    if (file->parent >= 0)
+        close(file->parent);
+    if (file->in_dot)
+        footing_dot_done(place->footing);
+    newfile_init(file);
+}
+
+void newfile_drop(struct newfile *file, const struct place *place)
+{
+    if (file->in_dot)
+        unlinkat(file->dot, file->temp, 0);
+    let_go(file, place);
+}
+
+/* The name is taken: by a folder, or by a file that is to be replaced. */
+static int replace(struct newfile *file, const struct place *place, const char *name)
+{
+    struct stat st;
+    int err = 0;
+    if (fstatat(file->parent, name, &st, 0) == 0 && S_ISDIR(st.st_mode))
+        return -EISDIR;
+    if (!file->in_dot) {
+        int dot = footing_dot(place->footing);
+        if (dot < 0)
+            return dot;
+        temp_name(file->temp);
+        err = link_fd(file->fd, dot, file->temp);
+        if (err) {
+            footing_dot_done(place->footing);
+            return err;
+        }
+        file->dot = dot;
+        file->in_dot = true;
+    }
+    if (renameat(file->dot, file->temp, file->parent, name))
+        return -errno;
+    return 204;
+}
+
+/* Takes the name if it is free; -EEXIST when it is not. */
+static int take_name(struct newfile *file, const char *name)
+{
+    if (!file->in_dot)
+        return link_fd(file->fd, file->parent, name);
+    if (renameat2(file->dot, file->temp, file->parent, name, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -errno;
+    /* A file system that cannot: a hard link refuses a taken name as well. */
+    if (linkat(file->dot, file->temp, file->parent, name, 0))
+        return errno == EPERM || errno == EOPNOTSUPP ? -EEXIST : -errno;
+    unlinkat(file->dot, file->temp, 0);
+    return 0;
+}
+
+static int give_name(struct newfile *file, const struct place *place)
+{
+    for (int tries = 0;; tries++) {
+        const char *name = strrchr(place->path, '/');
+        name = name ? name + 1 : place->path;
+        if (file->parent < 0) {
+            file->parent = open_parent(place, &name);
+            if (file->parent < 0)
+                return file->parent;
+        }
+        int status = take_name(file, name);
+        if (status == 0)
+            return 201;
+        if (status == -EEXIST)
+            status = replace(file, place, name);
+        if (status == -EXDEV) /* -EXDEV of ours means a link that leads outside */
+            status = -EIO;    /* another file system was mounted on the way meanwhile */
+        if (status != -ENOENT || tries == 2)
+            return status;
+        /* The folder was removed since it was opened: once more from the top. */
+        close(file->parent);
+        file->parent = -1;
+    }
+}
+
+int newfile_commit(struct newfile *file, const struct place *place, int64_t mtime,
+                   bool sync)
+{
+    int status = 0;
+    if (mtime >= 0) {
+        struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_sec = mtime}};
+        if (futimens(file->fd, times))
+            status = -errno;
+    }
+    /* fdatasync() would leave out the time. */
+    if (!status && sync && (mtime >= 0 ? fsync(file->fd) : fdatasync(file->fd)))
+        status = -errno;
+    if (!status)
+        status = give_name(file, place);
+    if (status < 0) {
+        newfile_drop(file, place);
+        return status;
+    }
+    int err = sync ? durable_names(footing_durable(place->footing), file->parent) : 0;
+    let_go(file, place);
+    return err ? err : status;
+}
