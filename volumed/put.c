@@ -1,0 +1,330 @@
+/*
+ * PUT: the exchange's side. Bytes that come are held as references to the blocks they
+ * came in, at most ROOM of them; a worker writes a batch while the next one gathers, and
+ * when all the room is taken the client is made to wait. What happens on disk is
+ * newfile.c.
+ *
+ * A body that fits into the room whole is not touched until all of it is there: then one
+ * job makes the file, writes, syncs and names it. (Unless too much is held for clients
+ * that take their time: then what came is written, and only descriptors are held for
+ * them.)
+ *
+ * The put outlives its exchange when a job is under way: a client that goes away in the
+ * middle of a body leaves nothing, one that goes after the last byte leaves the whole
+ * value.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/assure.h"
+#include "common/log.h"
+#include "volumed/answer.h"
+#include "volumed/newfile.h"
+#include "volumed/status.h"
+#include "volumed/volumed.h"
+
+enum {
+    ROOM = 256 * 1024, /* bytes held for one PUT, those being written included */
+    BATCH = 64 * 1024, /* a worker is not called for less, but for the last */
+    PIECES = 96,       /* stretches of blocks held */
+    HELD_MOST = 16 * 1024 * 1024, /* by all PUTs of a loop, for small bodies to gather */
+};
+
+struct piece {
+    struct block *block;
+    const char *data;
+    size_t len;
+};
+
+struct put {
+    struct job job;
+    struct shard *shard;
+    struct exchange *ex; /* NULL: over */
+    struct place place;
+    struct newfile file;
+    int64_t mtime;      /* from the Date header; -1: none */
+    uint64_t length;    /* of the body; UINT64_MAX where it comes in chunks */
+    uint64_t came;      /* bytes of it so far */
+    bool whole;         /* all of the body is here */
+    bool blocked;       /* body() left bytes */
+    bool working;       /* a job is under way */
+    bool finishing;     /* … and it is the last */
+    int result;         /* of the job: 0, 201, 204 or -errno */
+    int n, writing;     /* pieces held; the first `writing` are the job's */
+    size_t held;        /* bytes in them */
+    struct block *tail; /* where small stretches are copied together; one piece's block */
+    struct piece pieces[PIECES];
+    struct iovec iov[PIECES];
+    size_t path_n;
+    char path[]; /* with its leading '/' */
+};
+
+/* --- pieces
+ * ----------------------------------------------------------------------------------- */
+
+static void piece_add(struct put *put, struct block *block, const char *data, size_t len)
+{
+    assure(put->n < PIECES);
+    put->pieces[put->n++] = (struct piece){block, data, len};
+}
+
+/* Copies bytes behind those copied last, so that a body in crumbs does not hold a block
+ * for each. Bytes taken: fewer than `len` when the block is full. */
+static size_t piece_copy(struct put *put, const char *data, size_t len)
+{
+    struct piece *last = put->n > put->writing ? &put->pieces[put->n - 1] : NULL;
+    if (!last || last->block != put->tail || put->tail->used == put->tail->size) {
+        if (put->n == PIECES)
+            return 0;
+        put->tail = block_get(BLOCK_SMALL);
+        piece_add(put, put->tail, put->tail->data, 0);
+        last = &put->pieces[put->n - 1];
+    }
+    size_t room = put->tail->size - put->tail->used;
+    if (len > room)
+        len = room;
+    memcpy(put->tail->data + put->tail->used, data, len);
+    put->tail->used += (uint32_t)len;
+    last->len += len;
+    return len;
+}
+
+/* Bytes taken of a stretch. A block is kept where the stretch is much of it, or all of
+ * the body; else its bytes are copied. */
+static size_t hold(struct put *put, struct block *block, const char *data, size_t len)
+{
+    size_t took = 0;
+    if (put->held + len > ROOM)
+        len = ROOM - put->held;
+    if (len == 0)
+        return 0;
+    if (len >= block->size / 2 || (put->came == 0 && len == put->length)) {
+        if (put->n == PIECES)
+            return 0;
+        piece_add(put, block_ref(block), data, len);
+        took = len;
+    } else {
+        size_t n;
+        while (took < len && (n = piece_copy(put, data + took, len - took)) > 0)
+            took += n;
+    }
+    put->held += took;
+    put->shard->held += took;
+    return took;
+}
+
+/* Lets go of the first `n` pieces. */
+static void release(struct put *put, int n)
+{
+    for (int i = 0; i < n; i++) {
+        struct piece *p = &put->pieces[i];
+        if (p->block == put->tail)
+            put->tail = NULL;
+        put->held -= p->len;
+        put->shard->held -= p->len;
+        block_unref(&p->block);
+    }
+    put->n -= n;
+    memmove(put->pieces, put->pieces + n, (size_t)put->n * sizeof *put->pieces);
+}
+
+/* --- on a worker
+ * -------------------------------------------------------------------------------- */
+
+static int write_pieces(struct put *put)
+{
+    int n = put->writing;
+    for (int i = 0; i < n; i++)
+        put->iov[i] =
+            (struct iovec){(void *)(uintptr_t)put->pieces[i].data, put->pieces[i].len};
+    return newfile_write(&put->file, put->iov, n, put->shard->volumed->sync);
+}
+
+static void put_work(struct job *job)
+{
+    struct put *put = container_of(job, struct put, job);
+    int err = 0;
+    if (put->file.fd < 0) {
+        err = place_settle(&put->place, SETTLE_MAKE);
+        if (!err)
+            err = newfile_open(&put->file, &put->place, put->finishing);
+    }
+    if (!err)
+        err = write_pieces(put);
+    if (!err && put->finishing)
+        err = newfile_commit(&put->file, &put->place, put->mtime,
+                             put->shard->volumed->sync);
+    if (err < 0)
+        newfile_drop(&put->file, &put->place);
+    put->result = err;
+}
+
+static void drop_work(struct job *job)
+{
+    struct put *put = container_of(job, struct put, job);
+    newfile_drop(&put->file, &put->place);
+}
+
+/* --- on the loop
+ * ---------------------------------------------------------------------------------- */
+
+static void put_done(struct job *job);
+static void drop_done(struct job *job);
+
+static void submit(struct put *put)
+{
+    put->working = true;
+    workers_submit(drive_workers(put->place.drive), put->shard->loop, &put->job);
+}
+
+/* The put is over and no job is under way: frees it, once its file is gone. */
+static void put_free(struct put *put)
+{
+    assure(!put->working && !put->ex);
+    release(put, put->n);
+    if (put->file.fd >= 0) {
+        put->job.work = drop_work;
+        put->job.done = drop_done;
+        submit(put);
+        return;
+    }
+    place_drop(&put->place);
+    free(put);
+}
+
+static void drop_done(struct job *job)
+{
+    struct put *put = container_of(job, struct put, job);
+    put->working = false;
+    put_free(put);
+}
+
+/* Gives a worker what there is, if it is time. */
+static void go_on(struct put *put)
+{
+    if (put->working)
+        return;
+    bool full = put->held >= ROOM || put->n == PIECES;
+    bool gathers =
+        put->length <= ROOM && put->file.fd < 0 && !full && put->shard->held < HELD_MOST;
+    if (!put->whole && (gathers || (put->held < BATCH && put->n < PIECES / 2)))
+        return;
+    put->finishing = put->whole;
+    put->writing = put->n;
+    submit(put);
+}
+
+static void answer_done(struct put *put)
+{
+    struct http_fields fields;
+    struct str path = {put->path, put->path_n};
+    if (put->result < 0) {
+        answer_page(put->ex, status_of(DEED_WRITE, -put->result, path), NULL);
+    } else if (put->result == 201) {
+        http_fields_init(&fields);
+        answer_location(&fields, put->shard, put->ex, path, false, (struct str){NULL, 0});
+        exchange_reply(put->ex, 201, &fields, STR(""));
+    } else {
+        assure(put->result == 204);
+        exchange_reply(put->ex, 204, NULL, STR(""));
+    }
+}
+
+static void put_done(struct job *job)
+{
+    struct put *put = container_of(job, struct put, job);
+    put->working = false;
+    if (put->result == -EAGAIN) { /* the drive is known now */
+        submit(put);
+        return;
+    }
+    release(put, put->writing);
+    put->writing = 0;
+    if (!put->ex) {
+        if (put->result < 0)
+            status_of(DEED_WRITE, -put->result, (struct str){put->path, put->path_n});
+        put_free(put);
+        return;
+    }
+    if (put->result < 0 || put->finishing) {
+        answer_done(put);
+        return;
+    }
+    if (put->blocked) {
+        put->blocked = false;
+        exchange_resume(put->ex);
+    }
+    go_on(put);
+}
+
+static size_t put_body(struct exchange *ex, struct block *block, const char *data,
+                       size_t len)
+{
+    struct put *put = exchange_arg(ex);
+    size_t took = hold(put, block, data, len);
+    put->came += took;
+    put->blocked = took < len;
+    go_on(put);
+    return took;
+}
+
+static void put_body_end(struct exchange *ex)
+{
+    struct put *put = exchange_arg(ex);
+    put->whole = true;
+    go_on(put);
+}
+
+static void put_over(struct exchange *ex, enum exchange_end how)
+{
+    struct put *put = exchange_arg(ex);
+    (void)how;
+    put->ex = NULL;
+    if (!put->working)
+        put_free(put);
+}
+
+/* The status that a PUT is refused with before its body comes; 0: go on. */
+static int refusal(const struct http_head *head, const struct path *path)
+{
+    struct str value;
+    if (path_is_folder(path))
+        return 409;
+    if (http_field(head, STR("Content-Range"), &value))
+        return 501;
+    if (head->body == HTTP_BODY_NONE)
+        return 411; /* nginx: 500 */
+    return 0;
+}
+
+void put_answer(struct shard *shard, struct exchange *ex, const struct path *path)
+{
+    static const struct exchange_ops ops = {
+        .body = put_body, .body_end = put_body_end, .over = put_over};
+    const struct http_head *head = exchange_head(ex);
+    struct str date;
+
+    int status = refusal(head, path);
+    if (status) {
+        answer_own(ex);
+        answer_page(ex, status, NULL);
+        return;
+    }
+    struct put *put = xmalloc(sizeof *put + path->n + 1);
+    memset(put, 0, offsetof(struct put, pieces));
+    put->job.work = put_work;
+    put->job.done = put_done;
+    put->shard = shard;
+    put->ex = ex;
+    put->path_n = path->n;
+    memcpy(put->path, path->z, path->n + 1);
+    place_init(&put->place, shard->volumed->drives, path);
+    if (put->place.piece.n + 1 == path->n)
+        place_plain(&put->place);
+    place_move(&put->place, put->path + 1);
+    newfile_init(&put->file);
+    put->length = head->body == HTTP_BODY_LENGTH ? head->length : UINT64_MAX;
+    put->mtime = http_field(head, STR("Date"), &date) ? http_parse_date(date) : -1;
+    exchange_own(ex, &ops, put);
+}
