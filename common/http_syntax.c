@@ -156,8 +156,8 @@ int64_t http_parse_date(struct str s)
 
     if (asctime) { /* Sun Nov  6 08:49:37 1994 */
         month = month_name(&r);
-        expect(&r, ' ');
-        if (r.p < r.end && *r.p == ' ')
+        r.p++; /* whatever it is; 18 bytes are there */
+        if (*r.p == ' ')
             r.p++;
         day = digits(&r, 1);
         if (r.p < r.end && *r.p != ' ')
