@@ -24,7 +24,7 @@ CSTD     := -std=gnu11
 WARN     := -Wall -Wextra -Wshadow -Wconversion -Werror
 DEPS     := -MMD -MP
 LIBS_COMMON := -lcrypto -lpthread
-LIBS_MASTER := -lleveldb -ljansson $(LIBS_COMMON)
+LIBS_MASTER := -lleveldb $(LIBS_COMMON)
 
 ifeq ($(VARIANT),release)
   OPT := -O2 -g -fno-omit-frame-pointer -D_FORTIFY_SOURCE=2 -fstack-protector-strong

@@ -23,7 +23,7 @@ def run(*args, check=True, timeout=1200, **kwargs):
     done = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           timeout=timeout, **kwargs)
     if check and done.returncode != 0:
-        raise AssertionError("%s: status %d\n%s" % (" ".join(args), done.returncode, done.stdout))
+        raise AssertionError("%s: status %d\n%s" % (" ".join(args), done.returncode, done.stdout[-5000:]))
     return done
 
 
