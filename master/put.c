@@ -1,6 +1,6 @@
 /*
  * PUT: a body becomes a value on `replicas` volumes, or leaves no trace. The rules it
- * keeps, and why it then holds under kill -9 and requests that arrive late, stand in
+ * keeps, and why they hold under kill -9 and under requests that arrive late, stand in
  * docs/writes.md.
  *
  *   CLAIMING ─▶ FLOWING ─▶ ENDING ─▶ COMMITTING ─▶ ANSWERED
@@ -8,36 +8,25 @@
  *      │           └──────────┴───────────┴─▶ UNDOING ─┤
  *      └───────────────────────────────────────────────┘
  *
- * Everything that happens (bytes, room, an answer, a commit, a failure) is noted and
- * followed by step(), which alone decides what is done next. Replicas that are over are
- * replaced there; the body's beginning is kept for that as long as it fits, and once it
- * is gone a replacement gets the value as a copy from a replica that holds it.
- *
- * A small body is not sent before it is complete and its mark durable, so that head and
- * body leave in one write; a larger one flows while the mark is being synced.
+ * Whatever happens (bytes, room, a volume's answer, a mark that became durable) is noted
+ * and followed by step(), which alone decides what is done next. The body's last piece is
+ * held back until all checks on it have passed; see held.h and replica_set.h.
  */
 #include <errno.h>
 #include <time.h>
 
 #include "common/assure.h"
-#include "common/base64.h"
-#include "common/log.h"
 #include "common/md5.h"
-#include "master/choose.h"
+#include "master/content_md5.h"
 #include "master/held.h"
 #include "master/operations.h"
 #include "master/removals.h"
-#include "master/replica.h"
+#include "master/replica_set.h"
 #include "master/stock.h"
-
-enum {
-    FLOW_FROM = 64 * 1024, /* bodies up to this are sent in one go */
-    SOURCE_TRIES = 6,      /* failed copies after which the value counts as unreadable */
-};
 
 enum put_state {
     PUT_CLAIMING, /* the key is being claimed; nothing of ours is anywhere */
-    PUT_FLOWING,  /* places are chosen and being marked; no replica has the last byte */
+    PUT_FLOWING,  /* places are chosen and being marked; no volume has the last byte */
     PUT_ENDING, /* all checks passed, a last byte is out: the client's leaving is too late
                  */
     PUT_COMMITTING, /* enough volumes hold the value; the record is being committed */
@@ -48,32 +37,22 @@ enum put_state {
 struct put {
     enum put_state state;
     struct request *request; /* its ex is NULL once the exchange is over */
-    struct entry entry;      /* what the key was */
     bool has_entry;
-    struct choice *choice;
-    struct replica_env env;
+    struct entry entry;      /* what the key was; from FLOWING on, until answered */
+    struct replica_set *set; /* the same */
     struct held held;
     struct md5 *md5; /* NULL: not needed, or summed up already */
-    uint64_t size;   /* bytes of the body so far */
     char hex[MD5_HEX + 1];
-    uint8_t wanted[MD5_BYTES]; /* the client's Content-MD5 */
     bool has_wanted;
-    bool complete; /* the whole body is here */
-    bool flowing;  /* pieces are being sent */
-    bool starved;  /* the server holds bytes that were not taken */
-    int status;    /* the answer, decided: of a body that is wrong, or in UNDOING */
+    uint8_t wanted[MD5_BYTES]; /* the client's Content-MD5 */
+    uint64_t size;             /* bytes of the body so far */
+    bool complete;             /* the whole body is here */
+    bool starved;              /* the server holds bytes that were not taken */
+    int status;                /* the answer: of a body found wrong, or in UNDOING */
     const char *why;
-    unsigned marks_asked, marks_done; /* mark commits, in order */
-    int n_replicas;
-    struct replica
-        *replica[PLACEMENT_VOLUMES_MAX]; /* each volume is tried at most once */
-    char path[PLACEMENT_PATH_MAX];
 };
 
 static _Thread_local struct stock spares = {.size = sizeof(struct put)};
-
-static void step(struct put *put);
-static void fail(struct put *put, int status, const char *why);
 
 static void set_state(struct put *put, enum put_state to)
 {
@@ -95,27 +74,11 @@ static struct master *master_of(const struct put *put)
     return put->request->shard->master;
 }
 
-/* --- the end
- * -------------------------------------------------------------------------------- */
+/* --- the end ----------------------------------------------------------------------- */
 static void put_free(struct put *put)
 {
     request_free(&put->request);
     stock_put(&spares, put);
-}
-
-/* Gives up all that is held but for the request, which lives as long as the exchange. */
-static void let_go(struct put *put)
-{
-    for (int i = 0; i < put->n_replicas; i++)
-        replica_free(&put->replica[i]);
-    put->n_replicas = 0;
-    held_clear(&put->held);
-    md5_free(&put->md5);
-    if (put->choice)
-        choice_free(&put->choice);
-    if (put->has_entry)
-        entry_clear(&put->entry);
-    put->has_entry = false;
 }
 
 /* The last thing done to a PUT: it may be gone when this returns. */
@@ -123,7 +86,12 @@ static void answer(struct put *put, int status, const char *why)
 {
     struct exchange *ex = put->request->ex;
 
-    let_go(put);
+    if (put->set)
+        replica_set_free(&put->set);
+    if (put->has_entry)
+        entry_clear(&put->entry);
+    held_clear(&put->held);
+    md5_free(&put->md5);
     set_state(put, PUT_ANSWERED);
     if (!ex)
         put_free(put);
@@ -133,41 +101,15 @@ static void answer(struct put *put, int status, const char *why)
         exchange_error(ex, status, why);
 }
 
-static void release(struct put *put)
+/* The same, of a PUT that holds the claim. Released first: a client that has its answer
+ * finds the key free. */
+static void release_and_answer(struct put *put, int status, const char *why)
 {
     index_release(master_of(put)->index, put->request->key);
+    answer(put, status, why);
 }
 
-/* --- what becomes of the places
- * --------------------------------------------------------------- */
-/* Marks that an earlier PUT could not end (its index write failed) name places that may
- * hold anything; this change ends all marks, so those places must go on being named. */
-static void keep_old_marks(const struct put *put, struct change *change, int64_t now)
-{
-    for (int i = 0; i < put->entry.n_marks; i++)
-        change_removal(change, put->entry.mark[i], removals_due(master_of(put)->removals),
-                       now + REMOVAL_LATE_SECONDS);
-}
-
-/* Replicas that are over and may have left something behind. */
-static int add_removals(const struct put *put, struct change *change, int64_t now,
-                        struct str *place)
-{
-    int n = 0;
-
-    for (int i = 0; i < put->n_replicas; i++) {
-        const struct replica *r = put->replica[i];
-
-        if (replica_state(r) != REPLICA_SPOILT)
-            continue;
-        place[n] = replica_place(r);
-        change_removal(change, place[n++], removals_due(master_of(put)->removals),
-                       replica_late(r) ? now + REMOVAL_LATE_SECONDS : 0);
-    }
-    return n;
-}
-
-/* Clears in the background. */
+/* Clears listed removals in the background. */
 static void clear(struct put *put, const struct str *place, int n)
 {
     struct shard *shard = put->request->shard;
@@ -177,59 +119,45 @@ static void clear(struct put *put, const struct str *place, int n)
                        put->request->key, place, n, NULL, NULL);
 }
 
-static int spoilt_places(const struct put *put, struct str *place)
-{
-    int n = 0;
-
-    for (int i = 0; i < put->n_replicas; i++)
-        if (replica_state(put->replica[i]) == REPLICA_SPOILT)
-            place[n++] = replica_place(put->replica[i]);
-    return n;
-}
-
+/* --- failure ----------------------------------------------------------------------- */
 static void on_undone(void *arg, int err)
 {
     struct put *put = arg;
     struct str place[PLACEMENT_VOLUMES_MAX];
 
-    /* When this could not be written either, the marks stand in the index and name the
-     * places: nobody uses them, and they become removals at the next start. */
+    /* What could not be written stands as marks in the index: nobody uses those places,
+     * and the index makes removals of them when it can. */
     if (err == 0)
-        clear(put, place, spoilt_places(put, place));
-    release(put);
-    answer(put, put->status, put->why);
+        clear(put, place, replica_set_spoilt(put->set, place));
+    release_and_answer(put, put->status, put->why);
 }
 
-/* The key stays what it was; all places that may have got something become removals. */
+/* The key stays what it was; all places that may have got the value become removals. */
 static void fail(struct put *put, int status, const char *why)
 {
-    struct change *change;
+    struct shard *shard = put->request->shard;
     struct str place[PLACEMENT_VOLUMES_MAX];
-    int64_t now = time(NULL);
+    struct change *change;
     bool durable;
 
     set_state(put, PUT_UNDOING);
     put->status = status;
     put->why = why;
-    for (int i = 0; i < put->n_replicas; i++)
-        replica_stop(put->replica[i]);
+    replica_set_stop(put->set);
     held_clear(&put->held);
-    if (put->marks_asked == 0) {
+    if (!replica_set_marked(put->set)) {
         on_undone(put, 0);
         return;
     }
     change = change_new(put->request->key);
-    change_end_marks(change);
-    keep_old_marks(put, change, now);
+    replica_set_settle(put->set, change);
     /* With nothing to clear it need not be synced: a mark that comes back does no harm.
      */
-    durable = add_removals(put, change, now, place) > 0 || put->entry.n_marks > 0;
-    index_commit(master_of(put)->index, put->request->shard->loop, &change, durable,
-                 on_undone, put);
+    durable = replica_set_spoilt(put->set, place) > 0;
+    index_commit(shard->master->index, shard->loop, &change, durable, on_undone, put);
 }
 
-/* --- the commit
- * ------------------------------------------------------------------------------- */
+/* --- success ----------------------------------------------------------------------- */
 static void on_committed(void *arg, int err)
 {
     struct put *put = arg;
@@ -240,255 +168,83 @@ static void on_committed(void *arg, int err)
         fail(put, 503, "the index takes no writes");
         return;
     }
-    n = spoilt_places(put, place);
+    n = replica_set_spoilt(put->set, place);
     if (put->entry.record.state == RECORD_UNLINKED)
         for (int i = 0; i < put->entry.record.n; i++)
             place[n++] = put->entry.record.place[i];
     clear(put, place, n);
-    release(put);
-    answer(put, 201, NULL);
-}
-
-/* The places that hold the value, in the order of their volumes' ranks. */
-static void fill_record(const struct put *put, struct record *record)
-{
-    int rank[RECORD_PLACES_MAX];
-
-    record->state = RECORD_LIVE;
-    record->md5[0] = '\0';
-    if (master_of(put)->md5sum)
-        memcpy(record->md5, put->hex, sizeof(record->md5));
-    record->n = 0;
-    for (int i = 0; i < put->n_replicas; i++) {
-        const struct replica *r = put->replica[i];
-        int at = record->n;
-
-        if (replica_state(r) != REPLICA_HOLDING)
-            continue;
-        assure(record->n < RECORD_PLACES_MAX);
-        for (; at > 0 && rank[at - 1] > replica_rank(r); at--) {
-            rank[at] = rank[at - 1];
-            record->place[at] = record->place[at - 1];
-        }
-        rank[at] = replica_rank(r);
-        record->place[at] = replica_place(r);
-        record->n++;
-    }
+    release_and_answer(put, 201, NULL);
 }
 
 static void commit(struct put *put)
 {
+    struct shard *shard = put->request->shard;
     struct change *change = change_new(put->request->key);
-    struct str place[PLACEMENT_VOLUMES_MAX];
-    int64_t now = time(NULL);
-    struct record record;
+    int64_t due = removals_due(shard->master->removals);
+    struct record record = {.state = RECORD_LIVE};
 
     set_state(put, PUT_COMMITTING);
-    fill_record(put, &record);
-    change_end_marks(change);
-    keep_old_marks(put, change, now);
-    add_removals(put, change, now, place);
+    if (shard->master->md5sum)
+        memcpy(record.md5, put->hex, sizeof(record.md5));
+    replica_set_places(put->set, &record);
+    replica_set_settle(put->set, change);
     if (put->entry.record.state == RECORD_UNLINKED)
         for (int i = 0; i < put->entry.record.n; i++)
-            change_removal(change, put->entry.record.place[i],
-                           removals_due(master_of(put)->removals), 0);
-    change_record(change, &record, record.md5[0] != '\0', put->size, now);
-    index_commit(master_of(put)->index, put->request->shard->loop, &change, true,
-                 on_committed, put);
+            change_removal(change, put->entry.record.place[i], due, 0);
+    change_record(change, &record, record.md5[0] != '\0', put->size, time(NULL));
+    index_commit(shard->master->index, shard->loop, &change, true, on_committed, put);
 }
 
-/* --- replicas
- * --------------------------------------------------------------------------------- */
-static void on_room(void *arg)
+/* --- under way --------------------------------------------------------------------- */
+static bool can_take(const struct put *put, const struct block *block)
 {
-    step(arg);
+    if (put->state == PUT_CLAIMING)
+        return !block || held_room(&put->held, block);
+    return replica_set_room(put->set, block);
 }
 
-static void on_changed(void *arg)
+/* Does what is next; may end the PUT. */
+static void step(struct put *put)
 {
-    step(arg);
+    if (put->state != PUT_FLOWING && put->state != PUT_ENDING)
+        return;
+    switch (replica_set_mend(put->set, put->size, put->hex)) {
+    case REPLICA_SET_HELD:
+        commit(put);
+        return;
+    case REPLICA_SET_FEW:
+        fail(put, 500, "too few volumes can take the value");
+        return;
+    case REPLICA_SET_LOST:
+        fail(put, 500, "no volume took the whole value");
+        return;
+    case REPLICA_SET_LOCAL:
+        fail(put, 503, "the master is out of connections");
+        return;
+    case REPLICA_SET_GOING:
+        break;
+    }
+    if (replica_set_send(put->set, put->complete, false) && put->state == PUT_FLOWING)
+        set_state(put, PUT_ENDING);
+    if (put->starved && can_take(put, NULL)) {
+        put->starved = false;
+        exchange_resume(put->request->ex);
+    }
 }
 
-static void on_marked(void *arg, int err)
+static void on_changed(void *arg, int err)
 {
     struct put *put = arg;
 
-    put->marks_done++;
     if (put->state != PUT_FLOWING && put->state != PUT_ENDING)
-        return; /* the change that undoes it all comes after this one */
+        return; /* a mark of one that is being undone */
     if (err != 0)
         fail(put, 503, "the index takes no writes");
     else
         step(put);
 }
 
-static bool marked(const struct put *put, const struct replica *r)
-{
-    return put->marks_done >= replica_mark(r);
-}
-
-/* Chooses the next place and gives it the body, if its beginning is still here; otherwise
- * the replica stays promised until there is one to copy from. NULL: no volume is left. */
-static struct replica *enlist(struct put *put)
-{
-    char text[PLACE_MAX];
-    struct replica *r;
-    size_t n;
-    int rank;
-
-    n = choice_next(put->choice, text, &rank);
-    if (n == 0)
-        return NULL;
-    r = replica_new(&put->env, (struct str){text, n}, rank);
-    put->replica[put->n_replicas++] = r;
-    if (held_whole(&put->held))
-        replica_take(r);
-    return r;
-}
-
-/* How many replicas are in a state of the set. */
-static int count(const struct put *put, unsigned states)
-{
-    int n = 0;
-
-    for (int i = 0; i < put->n_replicas; i++)
-        n += (states >> replica_state(put->replica[i]) & 1U) != 0;
-    return n;
-}
-
-enum {
-    /* has, or will have, what no other replica needs to give it */
-    FROM_START = 1U << REPLICA_TAKING | 1U << REPLICA_ENDING | 1U << REPLICA_HOLDING,
-    COUNTING = FROM_START | 1U << REPLICA_PROMISED | 1U << REPLICA_COPYING,
-};
-
-/* Brings the replicas that count up to their number again. false: it has failed. */
-static bool enlist_missing(struct put *put)
-{
-    int missing = volumes_replicas(master_of(put)->volumes) - count(put, COUNTING);
-    struct change *change = NULL;
-
-    for (; missing > 0; missing--) {
-        struct replica *r = enlist(put);
-
-        if (!r)
-            break;
-        if (!change) {
-            change = change_new(put->request->key);
-            put->marks_asked++;
-        }
-        change_mark(change, replica_place(r));
-        replica_set_mark(r, put->marks_asked);
-    }
-    if (missing > 0) {
-        if (change) {
-            change_free(&change);
-            put->marks_asked--;
-        }
-        fail(put, 500, "too few volumes can take the value");
-        return false;
-    }
-    if (change)
-        index_commit(master_of(put)->index, put->request->shard->loop, &change, true,
-                     on_marked, put);
-    return true;
-}
-
-/* Replaces what is lost and starts the copies that can be. false: it has failed. */
-static bool mend(struct put *put)
-{
-    int bad_sources = 0;
-    int source = 0;
-
-    for (int i = 0; i < put->n_replicas; i++) {
-        if (replica_local(put->replica[i])) {
-            fail(put, 503, "the master is out of connections");
-            return false;
-        }
-        bad_sources += replica_bad_sources(put->replica[i]);
-    }
-    if ((!held_whole(&put->held) && count(put, FROM_START) == 0) ||
-        bad_sources > SOURCE_TRIES) {
-        fail(put, 500, "no volume took the whole value");
-        return false;
-    }
-    if (!enlist_missing(put))
-        return false;
-    if (count(put, 1U << REPLICA_HOLDING) == 0)
-        return true;
-    for (int i = 0; i < put->n_replicas; i++) {
-        struct replica *r = put->replica[i];
-
-        if (replica_state(r) != REPLICA_PROMISED || !marked(put, r))
-            continue;
-        /* Each try begins with the next of the holders. */
-        source += replica_bad_sources(r);
-        do
-            source = (source + 1) % put->n_replicas;
-        while (replica_state(put->replica[source]) != REPLICA_HOLDING);
-        replica_copy(r, replica_place(put->replica[source]), put->size, put->hex);
-    }
-    return true;
-}
-
-/* Sends what may be sent: all but the last piece while the body is not complete or the
- * place not durably marked, then that as well. */
-static void send(struct put *put)
-{
-    struct held *held = &put->held;
-    uint64_t end = held_end(held);
-    uint64_t sent = end; /* by all */
-
-    if (held->bytes > FLOW_FROM)
-        put->flowing = true;
-    for (int i = 0; i < put->n_replicas; i++) {
-        struct replica *r = put->replica[i];
-        bool all = put->complete && marked(put, r);
-        uint64_t before = all ? end : put->flowing ? end - 1 : 0;
-
-        if (replica_state(r) != REPLICA_TAKING)
-            continue;
-        for (uint64_t next; (next = replica_next(r)) < before;) {
-            const struct held_piece *p = &held->piece[next - held->first];
-
-            replica_send(r, p->block, p->data, p->len);
-        }
-        if (all) {
-            replica_finish(r);
-            if (put->state == PUT_FLOWING)
-                set_state(put, PUT_ENDING);
-        } else if (replica_next(r) < sent) {
-            sent = replica_next(r);
-        }
-    }
-    if (!held_whole(held))
-        held_forget(held, sent);
-}
-
-/* --- the body
- * --------------------------------------------------------------------------------- */
-/* May a piece of that block be taken now? NULL: any. */
-static bool can_take(const struct put *put, const struct block *block)
-{
-    bool room = block ? held_room(&put->held, block) : true;
-
-    if (put->state == PUT_CLAIMING)
-        return room;
-    for (int i = 0; i < put->n_replicas; i++) {
-        const struct replica *r = put->replica[i];
-
-        if (replica_state(r) != REPLICA_TAKING)
-            continue;
-        if (replica_full(r))
-            return false;
-        /* The beginning is not let go of while a volume may still refuse the connection.
-         */
-        if (!room && !replica_connected(r))
-            return false;
-    }
-    return true;
-}
-
+/* --- the body ---------------------------------------------------------------------- */
 static size_t on_body(struct exchange *ex, struct block *block, const char *data,
                       size_t len)
 {
@@ -500,10 +256,9 @@ static size_t on_body(struct exchange *ex, struct block *block, const char *data
     if (put->starved)
         return 0;
     if (!held_room(&put->held, block)) {
-        /* Its beginning is let go of: from here on a lost replica is made good by a copy.
-         */
-        put->flowing = true;
-        send(put);
+        /* The body's beginning is let go of: a replica lost from here on is made good by
+         * a copy. */
+        replica_set_send(put->set, false, true);
         held_forget(&put->held, held_end(&put->held) - 1);
     }
     if (put->md5)
@@ -563,7 +318,7 @@ static void on_over(struct exchange *ex, enum exchange_end how)
     case PUT_ANSWERED:
         put_free(put);
         break;
-    case PUT_CLAIMING:
+    case PUT_CLAIMING: /* on_claimed() sees it */
     case PUT_ENDING:
     case PUT_COMMITTING:
     case PUT_UNDOING:
@@ -571,86 +326,47 @@ static void on_over(struct exchange *ex, enum exchange_end how)
     }
 }
 
-/* ----------------------------------------------------------------------------------------------
- */
-static void step(struct put *put)
-{
-    if (put->state != PUT_FLOWING && put->state != PUT_ENDING)
-        return;
-    if (!mend(put))
-        return;
-    send(put);
-    if (count(put, 1U << REPLICA_HOLDING) == volumes_replicas(master_of(put)->volumes)) {
-        commit(put);
-        return;
-    }
-    if (put->starved && can_take(put, NULL)) {
-        put->starved = false;
-        exchange_resume(put->request->ex);
-    }
-}
-
+/* --- the beginning ----------------------------------------------------------------- */
 static void on_claimed(void *arg, int err, struct entry *entry)
 {
     struct put *put = arg;
+    const struct http_head *head;
 
+    if (err == -EBUSY) {
+        answer(put, 409, "the key is busy");
+        return;
+    }
     if (err != 0) {
-        answer(put, err == -EBUSY ? 409 : 503,
-               err == -EBUSY ? "the key is busy" : "the index cannot be read");
+        answer(put, 503, "the index cannot be read");
         return;
     }
     put->entry = *entry;
     put->has_entry = true;
-    if (!put->request->ex) { /* the client has left */
-        release(put);
-        answer(put, 0, NULL);
+    if (!put->request->ex) {
+        release_and_answer(put, 0, NULL); /* to nobody */
         return;
     }
     if (put->entry.record.state == RECORD_LIVE) {
-        release(put);
-        answer(put, 403, "the key exists");
+        release_and_answer(put, 403, "the key exists");
         return;
     }
     if (put->status != 0) { /* the body is here, and wrong */
-        release(put);
-        answer(put, put->status, put->why);
+        release_and_answer(put, put->status, put->why);
         return;
     }
-    put->choice = choice_new(master_of(put)->volumes, put->request->key, &put->entry);
+    head = exchange_head(put->request->ex);
+    put->set = replica_set_new(&(struct replica_set_spec){
+        .shard = put->request->shard,
+        .key = put->request->key,
+        .entry = &put->entry,
+        .held = &put->held,
+        .has_length = head->body == HTTP_BODY_LENGTH,
+        .length = head->length,
+        .changed = on_changed,
+        .arg = put,
+    });
     set_state(put, PUT_FLOWING);
     step(put);
-}
-
-static bool read_hex(struct str text, uint8_t *out)
-{
-    for (size_t i = 0; i < text.n; i++) {
-        char c = text.p[i];
-        int digit = c >= '0' && c <= '9'   ? c - '0'
-                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                           : -1;
-
-        if (digit < 0)
-            return false;
-        out[i / 2] = (uint8_t)(i % 2 ? out[i / 2] | digit : digit << 4);
-    }
-    return true;
-}
-
-/* Content-MD5 in base64 (RFC 1864) or, as many send it, in hex. false: malformed. */
-static bool read_wanted(struct put *put, const struct http_head *head)
-{
-    uint8_t sum[BASE64_LEN(MD5_BYTES) / 4 * 3];
-    struct str text;
-
-    if (!http_field(head, STR("Content-MD5"), &text))
-        return true;
-    put->has_wanted = true;
-    if (text.n == BASE64_LEN(MD5_BYTES) && base64_decode(text, sum) == MD5_BYTES) {
-        memcpy(put->wanted, sum, MD5_BYTES);
-        return true;
-    }
-    return text.n == MD5_HEX && read_hex(text, put->wanted);
 }
 
 void operation_put(struct request *request)
@@ -664,34 +380,23 @@ void operation_put(struct request *request)
     put->state = PUT_CLAIMING;
     put->request = request;
     put->has_entry = false;
-    put->choice = NULL;
+    put->set = NULL;
     held_init(&put->held);
     put->md5 = NULL;
-    put->size = 0;
     put->hex[0] = '\0';
-    put->has_wanted = false;
-    put->complete = put->flowing = put->starved = false;
+    put->size = 0;
+    put->complete = false;
+    put->starved = false;
     put->status = 0;
     put->why = NULL;
-    put->marks_asked = put->marks_done = 0;
-    put->n_replicas = 0;
-    put->env = (struct replica_env){
-        .client = shard->client,
-        .volumes = shard->master->volumes,
-        .path = {put->path, placement_path(request->key, put->path)},
-        .has_length = head->body == HTTP_BODY_LENGTH,
-        .length = head->length,
-        .answer_ms = shard->master->answer_ms,
-        .room = on_room,
-        .changed = on_changed,
-        .arg = put,
-    };
     exchange_own(request->ex, &ops, put);
-    if (head->body == HTTP_BODY_NONE || (put->env.has_length && put->env.length == 0)) {
+
+    if (head->body == HTTP_BODY_NONE ||
+        (head->body == HTTP_BODY_LENGTH && head->length == 0)) {
         answer(put, 411, "the body is empty");
         return;
     }
-    if (!read_wanted(put, head)) {
+    if (!content_md5_read(head, &put->has_wanted, put->wanted)) {
         answer(put, 400, "Content-MD5 is neither base64 nor hex of an MD5");
         return;
     }

@@ -116,7 +116,7 @@ unsigned replica_mark(const struct replica *r)
     return r->mark;
 }
 
-void replica_set_mark(struct replica *r, unsigned mark)
+void replica_note_mark(struct replica *r, unsigned mark)
 {
     r->mark = mark;
 }
@@ -136,8 +136,7 @@ bool replica_full(const struct replica *r)
     return upload_full(r->upload);
 }
 
-/* --- the upload
- * ------------------------------------------------------------------------------- */
+/* --- the upload -------------------------------------------------------------------- */
 static void on_room(void *arg)
 {
     struct replica *r = arg;
@@ -187,8 +186,7 @@ void replica_finish(struct replica *r)
     upload_finish(r->upload);
 }
 
-/* --- the copy
- * --------------------------------------------------------------------------------- */
+/* --- the copy ---------------------------------------------------------------------- */
 static void on_copied(void *arg, const struct copy_end *end)
 {
     struct replica *r = arg;

@@ -58,7 +58,7 @@ int replica_bad_sources(const struct replica *replica);
 
 /* Which mark commit of the PUT named the place (the owner's to set and compare). */
 unsigned replica_mark(const struct replica *replica);
-void replica_set_mark(struct replica *replica, unsigned mark);
+void replica_note_mark(struct replica *replica, unsigned mark);
 
 /* PROMISED → TAKING. The body goes out with replica_send(). */
 void replica_take(struct replica *replica);
