@@ -5,17 +5,18 @@
  * change of the index that says what came of them. Clearings are begun by whoever made
  * the removals, on any loop, and by the sweeper for whatever is left over.
  *
- * Two things keep a DELETE from hitting a value that lives:
- *   - The table of places under way. A place stands there from before its removal is read
- * until after the index has taken the outcome; only what is listed then is cleared. So a
- * removal cannot end while another DELETE for its place is on its way, and as long as it
- * is listed no PUT goes there.
- *   - `late`. A DELETE that went unanswered may arrive within the hour, so the removal is
- * listed as long. For those that a crash of ours may have cut off nobody could write that
- * down: every removal is listed with a `due` of the second it was made or put off to, so
- * one whose due is not after our start is from an earlier life, and counts as late from
- * our start on. (Were it our own, made in that very second, nothing is lost by that but
- * an hour; so our own get a later due.)
+ * Two things keep a DELETE from hitting a value that lives.
+ *
+ * The table of places under way: a place stands there from before its removal is read
+ * until after the index has taken the outcome, and only what is listed then is cleared.
+ * So a removal cannot end while another DELETE for its place is on its way, and as long
+ * as it is listed no PUT goes there.
+ *
+ * `late`: a DELETE that went unanswered may arrive within the hour, so the removal is
+ * listed as long. Of those that a crash of ours cut off nobody could write that down.
+ * Therefore a removal is listed with a `due` of the second it was made or put off to; one
+ * whose due is not after our start is from an earlier life, and counts as late from our
+ * start on.
  */
 #include "master/removals.h"
 
@@ -28,21 +29,15 @@
 #include "common/assure.h"
 #include "common/log.h"
 #include "common/placement.h"
+#include "master/resting.h"
+#include "master/sweeper.h"
 #include "master/target.h"
 
 enum {
     UNDER_WAY_SLOTS = 1024,
     CONNECT_MS = 2000,
     RETRY_SECONDS = 30, /* after an answer or a silence that did not clear it */
-    FAR_AHEAD_SECONDS =
-        2 * 3600,          /* a due so far off comes from a clock that jumped back */
-    REST_MAX_SECONDS = 30, /* the sweeper leaves a volume that does not answer alone */
-    RESTING_MAX = 512,
-    SWEEP_CALLS = 64,      /* clearings of the sweeper under way at most */
-    SWEEP_STEPS = 64,      /* keys looked at in one turn of the loop */
-    SWEEP_TURN_MS = 2,     /* between two such turns */
-    SWEEP_MS = 1000,       /* between two passes */
-    SWEEP_IDLE_MS = 10000, /* the longest wait after passes that achieved nothing */
+    AGAIN_SECONDS = 15, /* at least, between two looks at a place that is clear */
 };
 
 enum fate {
@@ -81,42 +76,21 @@ struct clearing {
     struct target_place target[];
 };
 
-/* A volume the sweeper leaves alone. */
-struct resting {
-    char *authority;
-    int trials; /* in a row that brought no answer; 0: it is well */
-    int64_t until;
-};
-
 struct removals {
     struct index *index;
     struct volumes *volumes;
     int answer_ms;
     int64_t born; /* second of our start */
     _Atomic uint64_t cleared;
+    struct resting *resting;
+    struct sweeper *sweeper;
 
-    pthread_mutex_t lock; /* what follows, up to the sweeper */
+    pthread_mutex_t lock; /* what follows */
     struct target_place *under_way[UNDER_WAY_SLOTS];
     struct clearing *clearings;
-    struct resting resting[RESTING_MAX];
-    int n_resting;
-
-    /* the sweeper's, on its loop */
-    struct loop *loop;
-    struct http_client *client;
-    struct timer timer;
-    int sweeping;            /* its clearings under way */
-    bool pass;               /* a pass is under way: `cursor` is where it goes on */
-    uint64_t cleared_before; /* this pass */
-    bool stopped;
-    uint64_t pass_began;
-    uint64_t wait_ms; /* after the last pass */
-    size_t cursor_n;
-    char cursor[PLACEMENT_KEY_MAX];
 };
 
-/* --- the table of places under way
- * -------------------------------------------------------------- */
+/* --- the table of places under way ------------------------------------------------- */
 static struct target_place **slot_of(struct removals *r, struct str key, struct str place)
 {
     uint64_t h = 0xcbf29ce484222325U; /* FNV-1a */
@@ -154,69 +128,7 @@ static void leave(struct removals *r, struct target_place *t)
     t->entered = false;
 }
 
-/* --- volumes that rest
- * ---------------------------------------------------------------------------- */
-/* Under the lock; NULL when it is not known (and, with `make`, when there is no more
- * room). */
-static struct resting *resting_of(struct removals *r, struct str place, bool make)
-{
-    struct str authority, prefix;
-    struct resting *v;
-
-    place_split(place, &authority, &prefix);
-    for (int i = 0; i < r->n_resting; i++)
-        if (str_eq(str_of(r->resting[i].authority), authority))
-            return &r->resting[i];
-    if (!make || r->n_resting == RESTING_MAX)
-        return NULL;
-    v = &r->resting[r->n_resting++];
-    v->authority = xmemdupz(authority.p, authority.n);
-    v->trials = 0;
-    v->until = 0;
-    return v;
-}
-
-static int64_t rest_seconds(int trials)
-{
-    return trials < 5 ? 1 << trials : REST_MAX_SECONDS;
-}
-
-/* A volume that gave no answer gets one trial after each rest, so that one that hangs
- * does not take all of the sweeper's calls again and again. */
-static bool rests(struct removals *r, struct str place, int64_t now)
-{
-    struct resting *v;
-    bool yes = false;
-
-    pthread_mutex_lock(&r->lock);
-    v = resting_of(r, place, false);
-    if (v && v->trials > 0) {
-        yes = v->until > now && v->until <= now + REST_MAX_SECONDS;
-        if (!yes)
-            v->until = now + rest_seconds(v->trials++);
-    }
-    pthread_mutex_unlock(&r->lock);
-    return yes;
-}
-
-static void note_volume(struct removals *r, struct str place, bool answered)
-{
-    struct resting *v;
-
-    pthread_mutex_lock(&r->lock);
-    v = resting_of(r, place, !answered);
-    if (v && answered) {
-        v->trials = 0;
-    } else if (v && v->trials == 0) {
-        v->trials = 1;
-        v->until = time(NULL) + rest_seconds(0);
-    }
-    pthread_mutex_unlock(&r->lock);
-}
-
-/* --- a clearing
- * -------------------------------------------------------------------------------------
- */
+/* --- a clearing ---------------------------------------------------------------------- */
 static struct clearing *clearing_new(struct removals *r, struct loop *loop,
                                      struct str key, const struct str *places, int n,
                                      void (*done)(void *arg), void *arg)
@@ -271,26 +183,36 @@ static void on_told(void *arg, int err)
     clearing_over(arg);
 }
 
+/* When a place that is clear now is cleared once more, since a request may still arrive
+ * until `late`: after as long again as it has been on its way, so that what it leaves
+ * does not lie about for an hour, and at the last when the hour is over. */
+static int64_t look_again(int64_t late, int64_t now)
+{
+    int64_t since = now - (late - REMOVAL_LATE_SECONDS);
+    int64_t wait = since > AGAIN_SECONDS ? since : AGAIN_SECONDS;
+
+    if (wait > REMOVAL_LATE_SECONDS)
+        wait = REMOVAL_LATE_SECONDS;
+    return now + wait < late ? now + wait : late;
+}
+
 /* What the index is to know of one place; false: nothing new. */
 static bool tell(const struct target_place *t, int64_t born, int64_t now,
                  struct change *change)
 {
     int64_t late = t->late;
 
+    if (t->due <= born && late < born + REMOVAL_LATE_SECONDS)
+        late = born + REMOVAL_LATE_SECONDS;
     switch (t->fate) {
     case FATE_UNKNOWN:
         return false;
     case FATE_CLEARED:
-        if (t->due <= born && late < born + REMOVAL_LATE_SECONDS)
-            late = born + REMOVAL_LATE_SECONDS;
         if (late <= now) {
             change_cleared(change, t->place);
             return true;
         }
-        /* Once more when nothing can arrive any longer. */
-        change_removal(
-            change, t->place,
-            late < now + REMOVAL_LATE_SECONDS ? late : now + REMOVAL_LATE_SECONDS, late);
+        change_removal(change, t->place, look_again(late, now), late);
         return true;
     case FATE_REFUSED:
         change_removal(change, t->place, now + RETRY_SECONDS, late);
@@ -349,7 +271,7 @@ static void on_done(struct call *call, enum call_result result)
     t->call = NULL;
     volumes_saw(c->removals->volumes, t->place, result);
     if (result != CALL_LOCAL)
-        note_volume(c->removals, t->place, result == CALL_OK);
+        resting_note(c->removals->resting, t->place, result == CALL_OK);
     if (t->fate == FATE_REFUSED)
         log_warn("DELETE at %.*s answered %d; it is tried again", (int)t->place.n,
                  t->place.p, t->status);
@@ -432,110 +354,7 @@ void removals_clear(struct removals *removals, struct loop *loop,
     clearing_begin(clearing_new(removals, loop, key, places, n, done, arg), client);
 }
 
-/* --- the sweeper
- * --------------------------------------------------------------------------------------
- */
-static void on_swept(void *arg)
-{
-    struct removals *r = arg;
-
-    r->sweeping--;
-    if (r->pass && !r->stopped && !timer_is_set(&r->timer))
-        timer_set(r->loop, &r->timer, 0);
-}
-
-/* Clears what is due of one key; a volume that rests is left alone. */
-static void sweep_key(struct removals *r, struct str key, const struct entry *entry)
-{
-    struct str place[RECORD_PLACES_MAX];
-    int64_t now = time(NULL);
-    int n = 0;
-
-    for (int i = 0; i < entry->n_removals && n < RECORD_PLACES_MAX; i++) {
-        const struct removal *removal = &entry->removal[i];
-
-        if (removal->due > now && removal->due <= now + FAR_AHEAD_SECONDS)
-            continue;
-        if (!rests(r, removal->place, now))
-            place[n++] = removal->place;
-    }
-    if (n == 0)
-        return;
-    r->sweeping++;
-    removals_clear(r, r->loop, r->client, key, place, n, on_swept, r);
-}
-
-static void end_pass(struct removals *r)
-{
-    uint64_t took = loop_now(r->loop) - r->pass_began;
-    bool achieved = atomic_load(&r->cleared) != r->cleared_before;
-
-    /* A pass that achieved nothing is repeated less and less often, and passes over a
-     * long list never take more than a fifth of the time. */
-    if (achieved)
-        r->wait_ms = SWEEP_MS;
-    else
-        r->wait_ms = r->wait_ms * 2 < SWEEP_IDLE_MS ? r->wait_ms * 2 : SWEEP_IDLE_MS;
-    if (r->wait_ms < took * 4 && !achieved)
-        r->wait_ms = took * 4;
-    r->pass = false;
-    timer_set(r->loop, &r->timer, r->wait_ms);
-}
-
-/* To the first key after this one that there can be. */
-static void move_cursor(struct removals *r, struct str key)
-{
-    memcpy(r->cursor, key.p, key.n);
-    r->cursor_n = key.n;
-    if (key.n < PLACEMENT_KEY_MAX) {
-        r->cursor[r->cursor_n++] = '\0';
-        return;
-    }
-    /* Keys begin with '/', so this ends before there is nothing left. */
-    while (r->cursor[r->cursor_n - 1] == '\xff')
-        r->cursor_n--;
-    r->cursor[r->cursor_n - 1]++;
-}
-
-static void sweep(struct removals *r)
-{
-    if (!r->pass) {
-        if (index_removals(r->index) == 0) {
-            timer_set(r->loop, &r->timer, SWEEP_MS);
-            return;
-        }
-        r->pass = true;
-        r->cleared_before = atomic_load(&r->cleared);
-        r->cursor_n = 0;
-        r->pass_began = loop_now(r->loop);
-    }
-    for (int steps = 0; steps < SWEEP_STEPS && r->sweeping < SWEEP_CALLS; steps++) {
-        char keybuf[PLACEMENT_KEY_MAX];
-        struct str key;
-        struct entry entry;
-        int got;
-
-        got = index_removals_next(r->index, (struct str){r->cursor, r->cursor_n}, keybuf,
-                                  &key, &entry);
-        if (got <= 0) {
-            end_pass(r);
-            return;
-        }
-        move_cursor(r, key);
-        sweep_key(r, key, &entry);
-        entry_clear(&entry);
-    }
-    if (r->sweeping < SWEEP_CALLS) /* else the next that is over goes on */
-        timer_set(r->loop, &r->timer, SWEEP_TURN_MS);
-}
-
-static void on_timer(struct timer *timer)
-{
-    sweep(container_of(timer, struct removals, timer));
-}
-
-/* ----------------------------------------------------------------------------------------------------------
- */
+/* ----------------------------------------------------------------------------------- */
 struct removals *removals_new(struct index *index, struct volumes *volumes, int answer_ms)
 {
     struct removals *r = xcalloc(1, sizeof(*r));
@@ -544,8 +363,9 @@ struct removals *removals_new(struct index *index, struct volumes *volumes, int 
     r->volumes = volumes;
     r->answer_ms = answer_ms;
     r->born = time(NULL);
-    r->wait_ms = SWEEP_MS;
     pthread_mutex_init(&r->lock, NULL);
+    r->resting = resting_new();
+    r->sweeper = sweeper_new(r, index, r->resting);
     return r;
 }
 
@@ -556,18 +376,19 @@ int64_t removals_due(const struct removals *r)
     return now > r->born ? now : r->born + 1;
 }
 
+uint64_t removals_cleared(const struct removals *r)
+{
+    return atomic_load_explicit(&r->cleared, memory_order_relaxed);
+}
+
 void removals_start(struct removals *r, struct loop *loop, struct http_client *client)
 {
-    r->loop = loop;
-    r->client = client;
-    r->timer.fire = on_timer;
-    timer_set(loop, &r->timer, 0);
+    sweeper_start(r->sweeper, loop, client);
 }
 
 void removals_stop(struct removals *r)
 {
-    r->stopped = true;
-    timer_clear(r->loop, &r->timer);
+    sweeper_stop(r->sweeper);
 }
 
 void removals_free(struct removals **removals)
@@ -583,8 +404,8 @@ void removals_free(struct removals **removals)
         if (c->state == CLEARING_ASKING)
             free(c);
     }
-    for (int i = 0; i < r->n_resting; i++)
-        free(r->resting[i].authority);
+    sweeper_free(&r->sweeper);
+    resting_free(&r->resting);
     pthread_mutex_destroy(&r->lock);
     free(r);
 }

@@ -34,6 +34,8 @@ void removals_free(struct removals **removals);
 /* The `due` to list a removal with that may be cleared at once: now, and known to be of
  * this life of the program (see removals.c). Any thread. */
 int64_t removals_due(const struct removals *removals);
+/* How many places have been found clear since the start. Any thread. */
+uint64_t removals_cleared(const struct removals *removals);
 
 /* Clears listed removals of `key` at `places` now, from the caller's loop, and calls done
  * (once, on that loop; may be NULL) when each has been answered, given up on or was under
