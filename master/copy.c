@@ -102,8 +102,7 @@ static void finish(struct copy *c, enum copy_result result)
     loop_defer(c->loop, &c->over);
 }
 
-/* --- the target
- * ------------------------------------------------------------------------------- */
+/* --- the target -------------------------------------------------------------------- */
 static void send_pieces(struct copy *c, uint64_t before)
 {
     for (; c->next < before; c->next++) {
@@ -150,8 +149,7 @@ static void start_target(struct copy *c, bool has_length, uint64_t length)
                              &ops, c);
 }
 
-/* --- the source
- * ------------------------------------------------------------------------------- */
+/* --- the source -------------------------------------------------------------------- */
 static void refuse_source(struct copy *c)
 {
     log_warn("%.*s cannot be copied from (status %d, %llu bytes)", (int)c->from_n,

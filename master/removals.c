@@ -128,7 +128,7 @@ static void leave(struct removals *r, struct target_place *t)
     t->entered = false;
 }
 
-/* --- a clearing ---------------------------------------------------------------------- */
+/* --- a clearing ------------------------------------------------------------------- */
 static struct clearing *clearing_new(struct removals *r, struct loop *loop,
                                      struct str key, const struct str *places, int n,
                                      void (*done)(void *arg), void *arg)
@@ -354,7 +354,7 @@ void removals_clear(struct removals *removals, struct loop *loop,
     clearing_begin(clearing_new(removals, loop, key, places, n, done, arg), client);
 }
 
-/* ----------------------------------------------------------------------------------- */
+/* ---------------------------------------------------------------------------------- */
 struct removals *removals_new(struct index *index, struct volumes *volumes, int answer_ms)
 {
     struct removals *r = xcalloc(1, sizeof(*r));
