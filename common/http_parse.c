@@ -206,7 +206,7 @@ struct packing {
 
 enum { BUFFER_SMALL = 1024, BUFFER_LARGE = 8192, BUFFERS_LARGE = 4 };
 
-/* Fields, without those it ignores. nginx has the limit since Debian's latest update. */
+/* Fields, those it ignores not counted (nginx since Debian's 1.22.1-9+deb12u8). */
 enum { FIELDS_MAX = 1000 };
 
 static inline void pack(struct packing *k, size_t line)
