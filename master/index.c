@@ -257,6 +257,11 @@ void index_counts(struct index *index, struct writer_counts *out)
     writer_counts(index->writer, out);
 }
 
+void index_retry(struct index *index)
+{
+    writer_retry(index->writer);
+}
+
 size_t index_claims(struct index *index)
 {
     return claims_count(index->claims);

@@ -260,7 +260,7 @@ struct db *db_open(const char *path, char *err, size_t errlen)
     make_options(db);
 
     char *message = NULL;
-    enum folder_state state;
+    enum folder_state state = FOLDER_NEW;
     int r = make_folder(path);
     if (r != 0) {
         snprintf(err, errlen, "index %s: cannot make the folder: %s", path, strerror(-r));

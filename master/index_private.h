@@ -6,6 +6,8 @@
 #include "master/index_writer.h"
 
 void index_counts(struct index *index, struct writer_counts *out);
+/* Where writes are refused: tries now to take them again. */
+void index_retry(struct index *index);
 size_t index_claims(struct index *index);
 
 #endif

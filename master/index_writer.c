@@ -41,7 +41,7 @@
 enum {
     BATCH_BYTES = 4 << 20,
     BATCH_CHANGES = 16 * 1024,
-    RETRY_MS = 2000,
+    RETRY_MS = 1000,
 };
 
 struct writer {
@@ -54,7 +54,8 @@ struct writer {
     pthread_cond_t wake;
     bool waiting; /* the thread is, for wake */
     bool stopping;
-    int refusing; /* 0, or what commits are answered with */
+    bool retry_now; /* do not wait until the next try to open again is due */
+    int refusing;   /* 0, or what commits are answered with */
     struct change *queue, **queue_end;
     struct writer_counts counts;
 
@@ -317,8 +318,9 @@ static void wait_for_work(struct writer *w)
             pthread_cond_wait(&w->wake, &w->lock);
     } else {
         int r = 0;
-        while (r != ETIMEDOUT && !w->stopping)
+        while (r != ETIMEDOUT && !w->stopping && !w->retry_now)
             r = pthread_cond_timedwait(&w->wake, &w->lock, &until);
+        w->retry_now = false;
     }
     w->waiting = false;
 }
@@ -334,6 +336,7 @@ static void *run(void *arg)
             pthread_mutex_unlock(&w->lock);
             int err = reopen(w, true, &applied);
             pthread_mutex_lock(&w->lock);
+            w->counts.retries++;
             if (err == 0)
                 continue;
             w->refusing = err;
@@ -447,6 +450,14 @@ void writer_submit_own(struct writer *w, struct change *change)
     change->own = true;
     pthread_mutex_lock(&w->lock);
     enqueue(w, change);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void writer_retry(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->retry_now = w->refusing != 0;
+    pthread_cond_signal(&w->wake);
     pthread_mutex_unlock(&w->lock);
 }
 

@@ -21,6 +21,7 @@ struct writer_counts {
     uint64_t syncs;    /* of those, synced */
     uint64_t failures; /* writes that failed */
     uint64_t reopened; /* times the database was opened again */
+    uint64_t retries;  /* times it was tried after writes had been refused */
     bool refusing;
 };
 
@@ -34,6 +35,8 @@ void writer_stop(struct writer **writer);
 void writer_submit(struct writer *writer, struct change *change);
 /* Queued even while writes are refused, and reported to nobody. */
 void writer_submit_own(struct writer *writer, struct change *change);
+/* Where writes are refused: tries now to open the database again. */
+void writer_retry(struct writer *writer);
 uint64_t writer_removals(struct writer *writer);
 void writer_counts(struct writer *writer, struct writer_counts *out);
 

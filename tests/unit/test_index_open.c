@@ -164,8 +164,7 @@ static void test_open_errors(void **state)
         "rm %s/CURRENT",
         ": > %s/CURRENT",
         "echo MANIFEST-999999 > %s/CURRENT",
-        "for f in %s/MANIFEST-*; do dd if=/dev/urandom of=$f bs=64 count=1 "
-        "conv=notrunc 2>/dev/null; done",
+        "dd if=/dev/zero bs=64 count=1 conv=notrunc status=none of=$(ls %s/MANIFEST-*)",
     };
     for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
         snprintf(path, sizeof(path), "%s-copy", rig->path);
