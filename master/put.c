@@ -208,7 +208,7 @@ static void step(struct put *put)
 {
     if (put->state != PUT_FLOWING && put->state != PUT_ENDING)
         return;
-    switch (replica_set_mend(put->set, put->size, put->hex)) {
+    switch (replica_set_mend(put->set, put->complete, put->size, put->hex)) {
     case REPLICA_SET_HELD:
         commit(put);
         return;
@@ -224,7 +224,7 @@ static void step(struct put *put)
     case REPLICA_SET_GOING:
         break;
     }
-    if (replica_set_send(put->set, put->complete, false) && put->state == PUT_FLOWING)
+    if (replica_set_send(put->set, put->complete) && put->state == PUT_FLOWING)
         set_state(put, PUT_ENDING);
     if (put->starved && can_take(put, NULL)) {
         put->starved = false;
@@ -255,12 +255,10 @@ static size_t on_body(struct exchange *ex, struct block *block, const char *data
     put->starved = !can_take(put, block);
     if (put->starved)
         return 0;
-    if (!held_room(&put->held, block)) {
-        /* The body's beginning is let go of: a replica lost from here on is made good by
-         * a copy. */
-        replica_set_send(put->set, false, true);
+    /* The body's beginning is let go of: a replica lost from here on is made good by a
+     * copy. All but the last piece has been sent by step(). */
+    if (!held_room(&put->held, block))
         held_forget(&put->held, held_end(&put->held) - 1);
-    }
     if (put->md5)
         md5_add(put->md5, data, len);
     put->size += len;

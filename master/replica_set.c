@@ -10,7 +10,7 @@
 #include "master/stock.h"
 
 enum {
-    FLOW_FROM = 64 * 1024, /* bodies up to this are sent in one go */
+    FLOW_FROM = 64 * 1024, /* bodies up to this are sent when they are complete */
     SOURCE_TRIES = 6,      /* failed copies after which the value counts as unreadable */
 
     /* has, or will have, the value by itself */
@@ -22,7 +22,6 @@ struct replica_set {
     struct replica_set_spec spec;
     struct replica_env env;
     struct choice *choice;
-    bool flowing;             /* pieces are being sent */
     bool last_out;            /* a last byte is out */
     unsigned asked, answered; /* mark commits, in order */
     int n;
@@ -47,7 +46,6 @@ struct replica_set *replica_set_new(const struct replica_set_spec *spec)
 
     set->spec = *spec;
     set->choice = choice_new(master->volumes, spec->key, spec->entry);
-    set->flowing = false;
     set->last_out = false;
     set->asked = set->answered = 0;
     set->n = 0;
@@ -166,12 +164,21 @@ static void start_copies(struct replica_set *set, uint64_t size, const char *md5
     }
 }
 
-enum replica_set_state replica_set_mend(struct replica_set *set, uint64_t size,
-                                        const char *md5)
+/* Is the held body still worth keeping to ourselves? Well before it fills its room. */
+static bool is_small(const struct held *held)
+{
+    return held_whole(held) && held->bytes <= FLOW_FROM && held->memory <= HELD_MAX / 2 &&
+           held->n <= HELD_PIECES / 2;
+}
+
+enum replica_set_state replica_set_mend(struct replica_set *set, bool complete,
+                                        uint64_t size, const char *md5)
 {
     int bad_sources = 0;
     int holding;
 
+    if (set->n == 0 && !complete && is_small(set->spec.held))
+        return REPLICA_SET_GOING;
     for (int i = 0; i < set->n; i++) {
         if (replica_local(set->replica[i]))
             return REPLICA_SET_LOCAL;
@@ -204,14 +211,13 @@ static void send_to(struct replica_set *set, struct replica *r, uint64_t before)
     }
 }
 
-bool replica_set_send(struct replica_set *set, bool complete, bool flow)
+bool replica_set_send(struct replica_set *set, bool complete)
 {
     struct held *held = set->spec.held;
     uint64_t end = held_end(held);
     uint64_t sent = end; /* by all */
+    bool flows = !is_small(held);
 
-    if (flow || held->bytes > FLOW_FROM)
-        set->flowing = true;
     for (int i = 0; i < set->n; i++) {
         struct replica *r = set->replica[i];
 
@@ -223,7 +229,7 @@ bool replica_set_send(struct replica_set *set, bool complete, bool flow)
             set->last_out = true;
             continue;
         }
-        if (set->flowing && end > 0)
+        if (flows)
             send_to(set, r, end - 1);
         if (replica_next(r) < sent)
             sent = replica_next(r);

@@ -50,15 +50,16 @@ enum replica_set_state {
     REPLICA_SET_LOCAL, /* we are out of descriptors or the like */
 };
 
-/* Replaces what is lost, starts the copies that can be. size, md5 (hex or ""): of the
- * value, for copies; they begin only when the body is complete. */
-enum replica_set_state replica_set_mend(struct replica_set *set, uint64_t size,
-                                        const char *md5);
+/* Chooses the first places, replaces what is lost, starts the copies that can be. As long
+ * as the body is small and not `complete` it does nothing, so that such a one that is cut
+ * off has touched neither index nor volume. size, md5 (hex or ""): of the value, for
+ * copies; they begin only when the body is complete. */
+enum replica_set_state replica_set_mend(struct replica_set *set, bool complete,
+                                        uint64_t size, const char *md5);
 /* Sends what may be sent of the held body: all but the last piece, and that as well where
- * the body is `complete` (and found right) and the place durably marked. Nothing before
- * the body is complete, as long as it is small and `flow` is false. Returns whether any
- * last byte has gone out. */
-bool replica_set_send(struct replica_set *set, bool complete, bool flow);
+ * the body is complete (and found right) and the place durably marked; a small body only
+ * then. Returns whether any last byte has gone out. */
+bool replica_set_send(struct replica_set *set, bool complete);
 /* Can a piece of that block be held and sent? NULL: any piece. */
 bool replica_set_room(const struct replica_set *set, const struct block *block);
 
