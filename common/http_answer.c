@@ -1,282 +1,14 @@
 /*
- * The answer side of an exchange: its head, its body as bytes or stretches of files, and
- * the queue they leave through.
- *
- * Bytes gather in blocks, so that small answers to pipelined requests leave in one write.
- * A stretch of a file leaves by sendfile, but only what is in memory already: sendfile
- * would wait for the disk and hold up the loop's other connections. What is cold is first
- * read by a reader thread (which brings it into the page cache), a window at a time.
+ * The answer side of an exchange: its head, and its body into the queue that http_out.c
+ * sends.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/assure.h"
 #include "common/http_conn.h"
-
-enum {
-    WINDOW = 1024 * 1024, /* of a file, sent before others get their turn */
-    IOVECS = 16,
-    PIECES_KEPT = 256,
-};
-
-/* --- pieces
- * ------------------------------------------------------------------------------- */
-static struct out_piece *piece_new(struct conn *conn)
-{
-    struct http_server *server = conn->server;
-    struct out_piece *p = server->pieces;
-    if (p) {
-        server->pieces = p->next;
-        server->n_pieces--;
-    } else {
-        p = xmalloc(sizeof *p);
-    }
-    memset(p, 0, sizeof *p);
-    p->fd = -1;
-    p->conn = conn;
-    *conn->out_tail = p;
-    conn->out_tail = &p->next;
-    return p;
-}
-
-static void piece_free(struct http_server *server, struct out_piece *p)
-{
-    block_unref(&p->block);
-    if (p->fd >= 0)
-        close(p->fd);
-    if (!server || server->n_pieces >= PIECES_KEPT) {
-        free(p);
-        return;
-    }
-    p->next = server->pieces;
-    server->pieces = p;
-    server->n_pieces++;
-}
-
-static void piece_shift(struct conn *conn)
-{
-    struct out_piece *p = conn->out_first;
-    conn->out_first = p->next;
-    if (!conn->out_first)
-        conn->out_tail = &conn->out_first;
-    piece_free(conn->server, p);
-}
-
-void out_pieces_free(struct http_server *server)
-{
-    while (server->pieces) {
-        struct out_piece *p = server->pieces;
-        server->pieces = p->next;
-        free(p);
-    }
-}
-
-bool out_empty(const struct conn *conn)
-{
-    return !conn->out_first;
-}
-
-bool out_has_file(const struct conn *conn)
-{
-    for (const struct out_piece *p = conn->out_first; p; p = p->next)
-        if (p->fd >= 0)
-            return true;
-    return false;
-}
-
-void out_drop(struct conn *conn)
-{
-    while (conn->out_first) {
-        struct out_piece *p = conn->out_first;
-        if (!p->busy) {
-            piece_shift(conn);
-            continue;
-        }
-        /* A reader has it: it frees itself when the reader is done. */
-        conn->out_first = p->next;
-        p->conn = NULL;
-    }
-    conn->out_tail = &conn->out_first;
-    conn->out_bytes = 0;
-}
-
-void out_bytes(struct conn *conn, const char *data, size_t len)
-{
-    conn->out_bytes += len;
-    while (len) {
-        /* The last piece, if it is bytes with room behind them. */
-        struct out_piece *p =
-            conn->out_first ? container_of(conn->out_tail, struct out_piece, next) : NULL;
-        if (!p || !p->block || p->block->used == p->block->size) {
-            p = piece_new(conn);
-            p->block = block_get(len > BLOCK_SMALL ? BLOCK_LARGE : BLOCK_SMALL);
-        }
-        struct block *b = p->block;
-        size_t n = b->size - b->used;
-        if (n > len)
-            n = len;
-        memcpy(b->data + b->used, data, n);
-        b->used += (uint32_t)n;
-        p->len += n;
-        data += n;
-        len -= n;
-    }
-}
-
-/* --- sending
- * -------------------------------------------------------------------------------- */
-/* Is all of the stretch in the page cache? Where the kernel cannot say (before 6.5, or a
- * seccomp filter in the way) both its ends are tried for. */
-static bool resident(int fd, int64_t off, int64_t len)
-{
-#ifndef SYS_cachestat
-#define SYS_cachestat 451
-#endif
-    static _Atomic(int) cachestat_missing;
-    struct {
-        uint64_t off, len;
-    } range = {(uint64_t)off, (uint64_t)len};
-    struct {
-        uint64_t cached, dirty, writeback, evicted, recently_evicted;
-    } stat = {0};
-    if (!atomic_load_explicit(&cachestat_missing, memory_order_relaxed)) {
-        if (syscall(SYS_cachestat, fd, &range, &stat, 0) == 0) {
-            uint64_t page = 4096;
-            uint64_t first = (uint64_t)off / page;
-            uint64_t last = (uint64_t)(off + len - 1) / page;
-            return stat.cached >= last - first + 1;
-        }
-        if (errno == ENOSYS || errno == EPERM || errno == EOPNOTSUPP)
-            atomic_store_explicit(&cachestat_missing, 1, memory_order_relaxed);
-    }
-    char byte;
-    struct iovec iov = {&byte, 1};
-    if (preadv2(fd, &iov, 1, off, RWF_NOWAIT) != 1)
-        return errno == EOPNOTSUPP || errno == EINVAL; /* no way to know: do it inline */
-    return preadv2(fd, &iov, 1, off + len - 1, RWF_NOWAIT) == 1;
-}
-
-static void warm_work(struct job *job)
-{
-    struct out_piece *p = container_of(job, struct out_piece, warming);
-    static _Thread_local char scratch[128 * 1024];
-    int64_t off = p->off, left = p->left < WINDOW ? p->left : WINDOW;
-    posix_fadvise(p->fd, off, left, POSIX_FADV_WILLNEED);
-    while (left > 0) {
-        size_t n = left < (int64_t)sizeof scratch ? (size_t)left : sizeof scratch;
-        ssize_t got = pread(p->fd, scratch, n, off);
-        if (got <= 0)
-            break; /* sendfile meets the same, and says so */
-        off += got;
-        left -= got;
-    }
-}
-
-static void warm_done(struct job *job)
-{
-    struct out_piece *p = container_of(job, struct out_piece, warming);
-    p->busy = false;
-    p->warm = p->left < WINDOW ? p->left : WINDOW;
-    if (!p->conn)
-        piece_free(NULL, p);
-    else
-        conn_schedule(p->conn);
-}
-
-/* Sends of the file in front. 0: gone on, or stuck, or with a reader; -errno: broken. */
-static int flush_file(struct conn *conn, struct out_piece *p)
-{
-    struct http_server *server = conn->server;
-    if (p->busy)
-        return 0;
-    if (p->warm == 0) {
-        int64_t window = p->left < WINDOW ? p->left : WINDOW;
-        if (p->readers && !resident(p->fd, p->off, window)) {
-            p->busy = true;
-            p->warming.work = warm_work;
-            p->warming.done = warm_done;
-            workers_submit(p->readers, server->loop, &p->warming);
-            return 0;
-        }
-        p->warm = window;
-    }
-    off_t off = p->off;
-    ssize_t n =
-        conn->transport.ops->sendfile(&conn->transport, p->fd, &off, (size_t)p->warm);
-    if (n == -EAGAIN) {
-        conn->out_stuck = true;
-        return 0;
-    }
-    if (n < 0)
-        return (int)n;
-    if (n == 0)
-        return -EIO; /* the file is shorter than it was: the length we told is a lie now
-                      */
-    p->off += n;
-    p->left -= n;
-    p->warm -= n;
-    conn->ex.stats.body_out += (uint64_t)n;
-    if (p->left == 0)
-        piece_shift(conn);
-    return 0;
-}
-
-static int flush_bytes(struct conn *conn)
-{
-    struct iovec iov[IOVECS];
-    int n = 0;
-    struct out_piece *p = conn->out_first;
-    size_t all = 0;
-    for (; p && p->block && n < IOVECS; p = p->next) {
-        iov[n].iov_base = p->block->data + p->at;
-        iov[n++].iov_len = p->len;
-        all += p->len;
-    }
-    ssize_t sent = conn->transport.ops->writev(&conn->transport, iov, n, p && p->fd >= 0);
-    if (sent == -EAGAIN) {
-        conn->out_stuck = true;
-        return 0;
-    }
-    if (sent < 0)
-        return (int)sent;
-    conn->out_bytes -= (size_t)sent;
-    if ((size_t)sent < all)
-        conn->out_stuck = true;
-    while (sent > 0) {
-        p = conn->out_first;
-        if ((size_t)sent < p->len) {
-            p->at += (size_t)sent;
-            p->len -= (size_t)sent;
-            break;
-        }
-        sent -= (ssize_t)p->len;
-        piece_shift(conn);
-    }
-    return 0;
-}
-
-int out_flush(struct conn *conn)
-{
-    uint64_t enough = conn->ex.stats.body_out + WINDOW;
-    while (conn->out_first && !conn->out_stuck && conn->ex.stats.body_out < enough) {
-        struct out_piece *p = conn->out_first;
-        int err = p->fd >= 0 ? flush_file(conn, p) : flush_bytes(conn);
-        if (err < 0)
-            return err;
-        if (conn->out_first == p && p->busy)
-            return 0; /* warm_done() goes on */
-    }
-    /* Enough for one turn, with the socket still open: its readiness brings the next. */
-    if (conn->out_first)
-        conn->out_stuck = true;
-    return 0;
-}
 
 /* --- heads
  * -------------------------------------------------------------------------------- */
@@ -335,6 +67,13 @@ void exchange_begin(struct exchange *ex, int status, const struct http_fields *f
     if (length == EXCHANGE_CHUNKED && !ex->chunked && !bodiless)
         conn->keep = false; /* a 1.0 client knows the end by the end of the connection */
 
+    ex->stats.status = status;
+    ex->answer = ANSWER_BODY;
+    conn_schedule(conn);
+    bool keeps = conn_keeps(conn);
+    if (ex->head.http_09) /* its answer is the body alone */
+        return;
+
     const char *reason = http_reason(status);
     n += PUT_LIT(head + n, "HTTP/1.1 ");
     n += put_u64(head + n, (uint64_t)status);
@@ -354,15 +93,12 @@ void exchange_begin(struct exchange *ex, int status, const struct http_fields *f
             n += PUT_LIT(head + n, "Transfer-Encoding: chunked\r\n");
         }
     }
-    if (conn_keeps(conn))
+    if (keeps)
         n += PUT_LIT(head + n, "Connection: keep-alive\r\n\r\n");
     else
         n += PUT_LIT(head + n, "Connection: close\r\n\r\n");
     assure(n <= sizeof head);
     out_bytes(conn, head, n);
-    ex->stats.status = status;
-    ex->answer = ANSWER_BODY;
-    conn_schedule(conn);
 }
 
 bool exchange_write(struct exchange *ex, const char *data, size_t len)
@@ -400,11 +136,8 @@ void exchange_write_file(struct exchange *ex, int fd, int64_t off, int64_t len)
         assure(ex->body_left >= len);
         ex->body_left -= len;
     }
-    struct out_piece *p = piece_new(ex->conn);
-    p->fd = fd;
-    p->off = off;
-    p->left = len;
-    p->readers = ex->readers ? ex->readers : ex->conn->server->config.readers;
+    out_file(ex->conn, fd, off, len,
+             ex->readers ? ex->readers : ex->conn->server->config.readers);
     conn_schedule(ex->conn);
 }
 
@@ -420,8 +153,7 @@ void exchange_end(struct exchange *ex)
     if (ex->chunked && !ex->no_body)
         out_bytes(ex->conn, "0\r\n\r\n", 5);
     if (!ex->no_body && ex->body_left > 0)
-        ex->abort =
-            true; /* shorter than was told: the client must see a cut, not an end */
+        ex->abort = true; /* the client must see a cut, not an end */
     conn_schedule(ex->conn);
 }
 

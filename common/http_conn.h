@@ -1,7 +1,13 @@
 /*
- * One connection of the HTTP server, between its two source files: http_conn.c moves it
- * through its states and its request's bytes; http_answer.c queues and sends what goes
- * out. Private to the server.
+ * One connection of the HTTP server, between its source files:
+ *   http_server.c     the server, its list of connections, their beginning and end
+ *   http_conn.c       the states a connection goes through
+ *   http_wait.c       what it waits for: bytes, room, limits
+ *   http_in.c         what it reads into, and the framing of a request's body
+ *   http_out.c        the queue of what it sends
+ *   http_exchange.c   what a handler asks of the request
+ *   http_answer.c     what a handler answers
+ * Private to them.
  */
 #ifndef COMMON_HTTP_CONN_H
 #define COMMON_HTTP_CONN_H
@@ -33,6 +39,17 @@ enum conn_state {
     CONN_SKIP, /* the answer is queued; what is left of the request's body is dropped */
     CONN_CLOSING, /* no more requests; what is queued leaves, then the connection ends */
     CONN_LINGER,  /* our side is shut down; what the client still sends is dropped */
+};
+
+/* What a connection's timer is set for. */
+enum conn_wait {
+    CONN_WAIT_ANEW, /* whatever comes, its time begins now */
+    CONN_WAIT_NOTHING,
+    CONN_WAIT_IDLE,
+    CONN_WAIT_HEAD,
+    CONN_WAIT_BODY,
+    CONN_WAIT_SEND,
+    CONN_WAIT_LINGER,
 };
 
 /* How far the answer is. */
@@ -68,6 +85,8 @@ struct conn {
     struct timer timer;
     struct task advance; /* deferred: run conn_advance at the end of this turn */
     enum conn_state state;
+    enum conn_wait wait;
+    bool came, went; /* bytes were read, sent, since the timer was looked at */
 
     /* in */
     struct block *in;
@@ -112,20 +131,69 @@ enum {
     OUT_LOW = 16 * 1024,  /* below: writable() */
 };
 
-/* http_conn.c: something changed; goes on at the end of this turn at the latest. */
+/* http_server.c: takes the connection off the list; it is about to be freed. */
+void http_server_forget(struct http_server *server, struct conn *conn);
+
+/* http_conn.c. What is said to be for the top of the stack only is not for handlers,
+ * which may be called by conn_advance(). */
+/* Not yet in the server's list, nor watched. */
+struct conn *conn_new(struct http_server *server, int fd);
+/* Something changed; conn_advance() runs at the end of this turn at the latest. */
 void conn_schedule(struct conn *conn);
+/* Top of the stack only. Moves the connection as far as it goes; false: it is gone. */
+bool conn_advance(struct conn *conn);
+/* Top of the stack only. Ends the connection now, whatever it was doing. */
+void conn_cut(struct conn *conn, enum exchange_end how);
+/* The same where no exchange is under way. */
+void conn_free(struct conn *conn);
 /* Does the connection outlive this exchange? Asked when the answer's head is written. */
 bool conn_keeps(struct conn *conn);
+/* The client will send nothing more; it may still be reading. Top of the stack only;
+ * false: the connection is gone. */
+bool conn_end_of_input(struct conn *conn);
+/* Is there use for more bytes? */
+bool conn_wants_read(const struct conn *conn);
+void conn_set_state(struct conn *conn, enum conn_state to);
+/* Nanoseconds of the monotonic clock, and microseconds since the head's first byte. */
+uint64_t conn_clock(void);
+uint64_t conn_micros(const struct conn *conn);
 
-/* http_answer.c */
+/* http_wait.c */
+/* Asks for the readiness that is of use now, and sets the limit. */
+void conn_settle(struct conn *conn);
+/* Top of the stack only. The connection may be gone when these return. */
+void conn_ready(struct watch *watch, uint32_t events);
+void conn_timeout(struct timer *timer);
+
+/* http_in.c */
+/* Gives `in` room for bytes to be read. */
+void in_make_room(struct conn *conn);
+void in_release_if_used_up(struct conn *conn);
+void body_begin(struct conn *conn, const struct http_head *head);
+/* Has the request's body bytes to come? */
+bool body_open(const struct conn *conn);
+/* Finds the next stretch of the body in `in`, at `at`: its length (0: more must come, or
+ * the body is done), -1: malformed. */
+ssize_t body_stretch(struct conn *conn);
+/* n bytes of that are done with. */
+void body_took(struct conn *conn, size_t n);
+/* Drops what is there of a body nobody wants. -1: malformed. */
+int body_drop(struct conn *conn);
+/* No more of the body is read, and no request after it. */
+void body_give_up(struct conn *conn);
+
+/* http_out.c */
 /* Sends what is queued as far as it goes. 0, or -errno: the connection is broken. */
 int out_flush(struct conn *conn);
 bool out_empty(const struct conn *conn);
 /* Is a stretch of a file queued? */
 bool out_has_file(const struct conn *conn);
 void out_drop(struct conn *conn);
-/* Queues raw bytes (100 Continue). */
+/* Queues bytes, copied. */
 void out_bytes(struct conn *conn, const char *data, size_t len);
+/* Queues a stretch of a file; takes the descriptor. `readers` may be NULL. */
+void out_file(struct conn *conn, int fd, int64_t off, int64_t len,
+              struct workers *readers);
 void out_pieces_free(struct http_server *server);
 
 #endif

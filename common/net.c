@@ -12,8 +12,10 @@
 int net_split(struct str authority, int default_port, char host[NET_HOST_MAX + 1],
               int *port)
 {
+    if (authority.n == 0)
+        return -EINVAL;
     const char *p = authority.p, *end = p + authority.n, *host_end, *rest;
-    if (authority.n && *p == '[') {
+    if (*p == '[') {
         host_end = memchr(p, ']', authority.n);
         if (!host_end)
             return -EINVAL;

@@ -61,11 +61,16 @@ struct service {
     int n;
     struct lane *lanes;
     struct watch signals;
+    atomic_bool stop; /* as if a signal had said so */
     struct timer drain_limit;
+    pthread_mutex_t spread; /* choosing a lane, and counting the connection there */
+    int port;
+    atomic_int accepting;  /* lanes that still do */
     atomic_int lanes_left; /* not drained yet */
-    struct task all_drained;
+    struct task none_accepts, all_drained;
     bool draining;
-    bool cut; /* exchanges were cut at the limit */
+    bool closed; /* no lane accepts, none gives another connections */
+    bool cut;    /* exchanges were cut at the limit */
 };
 
 /* What the signal handler reaches. One service a process catches signals. */
@@ -108,6 +113,7 @@ static void give(struct lane *from, int fd)
 {
     struct service *service = from->service;
     struct lane *to = from;
+    pthread_mutex_lock(&service->spread); /* two at once would choose the same lane */
     int least = http_server_connections(from->server);
     for (int i = 0; i < service->n; i++) {
         int n = http_server_connections(service->lanes[i].server);
@@ -117,6 +123,7 @@ static void give(struct lane *from, int fd)
         }
     }
     http_server_expect(to->server);
+    pthread_mutex_unlock(&service->spread);
     if (to == from) {
         http_server_take(to->server, fd);
         return;
@@ -131,7 +138,7 @@ static void give(struct lane *from, int fd)
 static void accept_pause_over(struct timer *timer)
 {
     struct lane *lane = container_of(timer, struct lane, pause);
-    if (!lane->service->draining && watch_add(lane->loop, &lane->accept, EPOLLIN) < 0)
+    if (watch_add(lane->loop, &lane->accept, EPOLLIN | EPOLLEXCLUSIVE) < 0)
         timer_set(lane->loop, &lane->pause, ACCEPT_PAUSE_MS);
 }
 
@@ -187,6 +194,18 @@ static void finish_all(struct service *service)
         loop_post(service->lanes[i].loop, &service->lanes[i].finish);
 }
 
+/* On the first lane. From here on no lane looks at another one's server. */
+static void run_none_accepts(struct task *task)
+{
+    struct service *service = container_of(task, struct service, none_accepts);
+    /* Who connects now is refused at once and can try elsewhere. */
+    close(service->listener);
+    service->listener = -1;
+    service->closed = true;
+    if (service->cut)
+        finish_all(service);
+}
+
 static void run_all_drained(struct task *task)
 {
     struct service *service = container_of(task, struct service, all_drained);
@@ -204,8 +223,11 @@ static void run_drained(struct task *task)
 static void run_drain(struct task *task)
 {
     struct lane *lane = container_of(task, struct lane, drain);
+    struct service *service = lane->service;
     watch_del(lane->loop, &lane->accept);
     timer_clear(lane->loop, &lane->pause);
+    if (atomic_fetch_sub(&service->accepting, 1) == 1)
+        loop_post(service->lanes[0].loop, &service->none_accepts);
     http_server_drain(lane->server, &lane->drained);
 }
 
@@ -214,7 +236,8 @@ static void drain_limit(struct timer *timer)
     struct service *service = container_of(timer, struct service, drain_limit);
     log_warn("some requests did not end within the drain limit and are cut");
     service->cut = true;
-    finish_all(service);
+    if (service->closed)
+        finish_all(service);
 }
 
 static void drain(struct service *service)
@@ -223,6 +246,7 @@ static void drain(struct service *service)
         return;
     service->draining = true;
     log_info("stopping: no more connections, requests under way are finished");
+    atomic_store(&service->accepting, service->n);
     atomic_store(&service->lanes_left, service->n);
     for (int i = 0; i < service->n; i++)
         loop_post(service->lanes[i].loop, &service->lanes[i].drain);
@@ -242,7 +266,7 @@ static void on_signals(struct watch *watch, uint32_t events)
         if (service->config.on_usr1)
             service->config.on_usr1(service->config.arg);
     }
-    if (got_stop)
+    if (got_stop || atomic_load(&service->stop))
         drain(service);
 }
 
@@ -253,6 +277,7 @@ static int catch_signals(struct service *service)
     signal_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (signal_fd < 0)
         return -errno;
+    got_stop = got_usr1 = 0;
     service->signals.fd = signal_fd;
     service->signals.ready = on_signals;
     sigemptyset(&catch.sa_mask);
@@ -302,11 +327,12 @@ static int lane_open(struct service *service, int number, const char **what)
     if (!lane->loop)
         return -errno;
     *what = "a part of the server";
-    lane->shard = service->config.shard_new
-                      ? service->config.shard_new(service->config.arg, lane->loop, number)
-                      : service->config.arg;
-    if (!lane->shard)
-        return -ENOMEM;
+    lane->shard = service->config.arg;
+    if (service->config.shard_new) {
+        lane->shard = service->config.shard_new(service->config.arg, lane->loop, number);
+        if (!lane->shard)
+            return -ENOMEM;
+    }
     http.ctx = lane->shard;
     lane->server = http_server_new(lane->loop, &http);
     *what = "listening socket";
@@ -321,6 +347,8 @@ struct service *service_new(const struct service_config *config, char *err, size
     service->config = *config;
     service->n = config->loops > 0 ? config->loops : cores();
     service->lanes = xcalloc((size_t)service->n, sizeof *service->lanes);
+    pthread_mutex_init(&service->spread, NULL);
+    service->none_accepts.run = run_none_accepts;
     service->all_drained.run = run_all_drained;
     service->drain_limit.fire = drain_limit;
     raise_descriptor_limit();
@@ -332,6 +360,7 @@ struct service *service_new(const struct service_config *config, char *err, size
         service_free(&service);
         return NULL;
     }
+    service->port = net_port(service->listener);
     for (int i = 0; i < service->n; i++) {
         rc = lane_open(service, i, &what);
         if (rc < 0)
@@ -365,7 +394,7 @@ void *service_shard(struct service *service, int number)
 
 int service_port(const struct service *service)
 {
-    return net_port(service->listener);
+    return service->port;
 }
 
 static void *lane_main(void *arg)
@@ -378,18 +407,36 @@ static void *lane_main(void *arg)
 
 int service_run(struct service *service)
 {
-    for (int i = 1; i < service->n; i++) {
+    int i;
+    for (i = 1; i < service->n; i++) {
         char name[16];
         int err = pthread_create(&service->lanes[i].thread, NULL, lane_main,
                                  &service->lanes[i]);
-        assure(err == 0);
+        if (err != 0) {
+            log_error("cannot start a thread: %s", strerror(err));
+            goto failed;
+        }
         snprintf(name, sizeof name, "loop-%d", i);
         pthread_setname_np(service->lanes[i].thread, name);
     }
     loop_run(service->lanes[0].loop);
-    for (int i = 1; i < service->n; i++)
+    for (i = 1; i < service->n; i++)
         pthread_join(service->lanes[i].thread, NULL);
     return service->cut ? 1 : 0;
+failed:
+    while (--i > 0) {
+        loop_stop(service->lanes[i].loop);
+        pthread_join(service->lanes[i].thread, NULL);
+    }
+    return 1;
+}
+
+void service_stop(struct service *service)
+{
+    uint64_t one = 1;
+    atomic_store(&service->stop, true);
+    ssize_t n = write(service->signals.fd, &one, sizeof one);
+    (void)n; /* full means readable */
 }
 
 void service_free(struct service **servicep)
@@ -405,8 +452,10 @@ void service_free(struct service **servicep)
         http_server_free(&lane->server);
         if (lane->shard && !lane->finished && service->config.shard_free)
             service->config.shard_free(service->config.arg, lane->shard);
-        loop_free(&lane->loop);
     }
+    /* What still comes to one loop may have an answer for another. */
+    for (int i = 0; i < service->n; i++)
+        loop_free(&service->lanes[i].loop);
     if (service->listener >= 0)
         close(service->listener);
     if (service->signals.fd > 0) {
@@ -416,6 +465,7 @@ void service_free(struct service **servicep)
         close(service->signals.fd);
     }
     block_stock_free();
+    pthread_mutex_destroy(&service->spread);
     free(service->lanes);
     free(service);
 }

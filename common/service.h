@@ -1,10 +1,11 @@
 /*
- * A server process: one loop per core with an HTTP server on each, one listening socket for
- * all, signals, and the drain. Both programs are this, with a different handler.
+ * A server process: one loop per core with an HTTP server on each, one listening socket
+ * for all, signals, and the drain. Both programs are this, with a different handler.
  *
  * New connections go to the loop that has the fewest. Running out of descriptors pauses
- * accepting for a second, then it goes on. SIGTERM and SIGINT drain: no more accepts, running
- * exchanges finish (up to drain_ms), then service_run returns. SIGUSR1 calls on_usr1.
+ * accepting for a second, then it goes on. SIGTERM and SIGINT drain: no more accepts,
+ * running exchanges finish (up to drain_ms), then service_run returns. SIGUSR1 calls
+ * on_usr1.
  */
 #ifndef COMMON_SERVICE_H
 #define COMMON_SERVICE_H
@@ -33,14 +34,20 @@ struct service_config {
 
 void service_defaults(struct service_config *config);
 /* Opens the listening socket and makes the loops. NULL: err holds one line. */
-struct service *service_new(const struct service_config *config, char *err, size_t errlen);
-/* The first loop, for what there is one of (signals, sweepers); it exists before it runs. */
+struct service *service_new(const struct service_config *config, char *err,
+                            size_t errlen);
+/* The first loop, for what there is one of (signals, sweepers); it exists before it runs.
+ */
 struct loop *service_loop(struct service *service, int number);
 int service_loops(const struct service *service);
 void *service_shard(struct service *service, int number);
 int service_port(const struct service *service);
 /* Runs until a signal has drained it. 0, or 1 when exchanges had to be cut. */
 int service_run(struct service *service);
+/* Any thread, while service_run() runs: the same as SIGTERM. */
+void service_stop(struct service *service);
+/* After the pools of worker threads are freed, whose jobs may still come back to a loop.
+ */
 void service_free(struct service **service);
 
 #endif

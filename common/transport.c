@@ -41,6 +41,12 @@ static int plain_shutdown(struct transport *t)
     return shutdown(t->fd, SHUT_WR) < 0 ? -errno : 0;
 }
 
+static void plain_reset(struct transport *t)
+{
+    struct linger now = {.l_onoff = 1};
+    setsockopt(t->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
 static void plain_close(struct transport *t)
 {
     close(t->fd);
@@ -52,6 +58,7 @@ static const struct transport_ops plain_ops = {
     .writev = plain_writev,
     .sendfile = plain_sendfile,
     .shutdown = plain_shutdown,
+    .reset = plain_reset,
     .close = plain_close,
 };
 

@@ -22,6 +22,8 @@ struct transport_ops {
     ssize_t (*sendfile)(struct transport *t, int fd, off_t *off, size_t len);
     /* Ends our side; the peer reads end of stream after what was written. */
     int (*shutdown)(struct transport *t);
+    /* From now on close() makes the peer see a reset, not an end of stream. */
+    void (*reset)(struct transport *t);
     void (*close)(struct transport *t); /* closes the descriptor */
 };
 
