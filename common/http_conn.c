@@ -287,7 +287,10 @@ static void body_malformed(struct conn *conn)
     conn->linger = true;
     if (ex->answer != ANSWER_NONE)
         return; /* it has its answer, and will have all of it */
-    exchange_error(ex, 400, "malformed chunked body");
+    if (conn->server->config.on_refused)
+        conn->server->config.on_refused(conn->server->config.ctx, ex, 400);
+    else
+        exchange_error(ex, 400, "malformed chunked body");
     exchange_over(conn, EXCHANGE_BAD);
     conn_set_state(conn, CONN_CLOSING);
 }

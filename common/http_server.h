@@ -68,7 +68,9 @@ struct http_server_config {
     /* After each exchange, for access logs; NULL: none. Called before ops->over. */
     void (*on_finished)(void *ctx, const struct exchange *ex);
     /* A malformed request: answer it with `status` by exchange_reply() or leave it NULL,
-     * and the server answers with a line of text. No exchange_own(), no over(). */
+     * and the server answers with a line of text. No exchange_own(); and no over(), but
+     * where the head was fine and an exchange owned, and its body turned out malformed.
+     */
     void (*on_refused)(void *ctx, struct exchange *ex, int status);
     void *ctx;
     struct workers *readers; /* reads files into memory for exchange_write_file; may be
