@@ -43,8 +43,8 @@ static const char *title(int status)
 
 static bool ends_connection(int status)
 {
-    return status == 400 || status == 413 || status == 414 || status == 431 ||
-           status == 500 || status == 501;
+    return status == 400 || status == 412 || status == 413 || status == 414 ||
+           status == 431 || status == 500 || status == 501;
 }
 
 void answer_page(struct exchange *ex, int status, struct http_fields *fields)

@@ -147,12 +147,11 @@ static int follow(struct walk *w, const char *name, const char *rest)
         return -errno;
     if (n > 0 && text[0] == '/')
         return -EXDEV;
-    size_t left = strlen(rest);
-    if ((size_t)n + 1 + left >= sizeof w->todo)
+    size_t left = strlen(rest); /* "", or begins with '/' */
+    if ((size_t)n + left >= sizeof w->todo)
         return -ENAMETOOLONG;
-    memmove(w->todo + n + 1, rest, left + 1); /* rest points into todo */
+    memmove(w->todo + n, rest, left + 1); /* rest points into todo */
     memcpy(w->todo, text, (size_t)n);
-    w->todo[n] = '/';
     return 0;
 }
 
@@ -163,6 +162,8 @@ static int walk_open(int dirfd, const char *path, int flags)
     int fd = -1;
 
     size_t len = strlen(path);
+    if (path[0] == '/')
+        return -EXDEV;
     if (len >= sizeof w.todo)
         return -ENAMETOOLONG;
     memcpy(w.todo, path, len + 1);

@@ -19,13 +19,18 @@ static bool is_space(char c)
     return c == ' ' || c == '\t';
 }
 
-/* Is the tag in the list? Strong comparison of the bytes: a weak W/"…" matches none. */
-static bool lists_tag(struct str list, struct str etag)
+/* Is the tag in the list? Ours is a strong one; `weak`: one of the list marked W/ matches
+ * it as well (RFC 9110 §8.8.3.2). */
+static bool lists_tag(struct str list, struct str etag, bool weak)
 {
     const char *p = list.p, *end = list.p + list.n;
     if (str_eq(list, STR("*")))
         return true;
-    while (p < end && (size_t)(end - p) >= etag.n) {
+    while (p < end) {
+        if (weak && end - p > 2 && p[0] == 'W' && p[1] == '/')
+            p += 2;
+        if ((size_t)(end - p) < etag.n)
+            return false;
         if (memcmp(p, etag.p, etag.n) == 0) {
             p += etag.n;
             while (p < end && is_space(*p))
@@ -48,14 +53,14 @@ int conditional_status(const struct http_head *head, struct str etag, int64_t mt
 
     if (http_field(head, STR("If-Unmodified-Since"), &v) && http_parse_date(v) < mtime)
         return 412;
-    if (http_field(head, STR("If-Match"), &v) && !lists_tag(v, etag))
+    if (http_field(head, STR("If-Match"), &v) && !lists_tag(v, etag, false))
         return 412;
 
     modified_since = http_field(head, STR("If-Modified-Since"), &v);
     if (modified_since && http_parse_date(v) != mtime)
         return 200;
     none_match = http_field(head, STR("If-None-Match"), &v);
-    if (none_match && !lists_tag(v, etag))
+    if (none_match && !lists_tag(v, etag, true))
         return 200;
     return modified_since || none_match ? 304 : 200;
 }

@@ -28,6 +28,7 @@ struct removal {
     struct exchange *ex; /* NULL: over */
     struct place place;
     bool working;
+    bool drive; /* the path is nothing but sv## */
     enum depth depth;
     int err;    /* 0 or -errno */
     int status; /* where it is no errno's: 204, 400 */
@@ -45,13 +46,13 @@ static enum depth depth_of(const struct http_head *head)
     return str_eq(value, STR("infinity")) ? DEPTH_INFINITY : DEPTH_OTHER;
 }
 
-/* A folder, or at the top a link to a drive. */
-static bool is_folder(int parent, const char *name, const struct stat *st, bool top)
+/* A folder, or a link sv## to one: a drive. */
+static bool is_folder(int parent, const char *name, const struct stat *st, bool drive)
 {
     struct stat to;
     if (S_ISDIR(st->st_mode))
         return true;
-    return top && S_ISLNK(st->st_mode) && fstatat(parent, name, &to, 0) == 0 &&
+    return drive && S_ISLNK(st->st_mode) && fstatat(parent, name, &to, 0) == 0 &&
            S_ISDIR(to.st_mode);
 }
 
@@ -61,7 +62,7 @@ static int remove_name(struct removal *r, int parent, const char *name)
     struct stat st;
     if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW))
         return -errno;
-    if (is_folder(parent, name, &st, !strchr(r->path + 1, '/')))
+    if (is_folder(parent, name, &st, r->drive))
         return -EISDIR;
     if (r->depth == DEPTH_OTHER) {
         r->status = 400;
@@ -174,7 +175,8 @@ void delete_answer(struct shard *shard, struct exchange *ex, const struct path *
     r->path_n = path->n;
     memcpy(r->path, path->z, path->n + 1);
     place_init(&r->place, shard->volumed->drives, path);
-    if (r->place.piece.n + 1 == path->n)
+    r->drive = r->place.piece.n + 1 == path->n;
+    if (r->drive)
         place_plain(&r->place);
     place_move(&r->place, r->path + 1);
     exchange_own(ex, &ops, r);

@@ -185,12 +185,14 @@ void newfile_drop(struct newfile *file, const struct place *place)
     let_go(file, place);
 }
 
-/* The name is taken: by a folder, or by a file that is to be replaced. */
+/* The name is taken: by a folder, by a file that is to be replaced, or by a link that
+ * leads nowhere, which counts as nothing. */
 static int replace(struct newfile *file, const struct place *place, const char *name)
 {
     struct stat st;
     int err = 0;
-    if (fstatat(file->parent, name, &st, 0) == 0 && S_ISDIR(st.st_mode))
+    bool there = fstatat(file->parent, name, &st, 0) == 0;
+    if (there && S_ISDIR(st.st_mode))
         return -EISDIR;
     if (!file->in_dot) {
         int dot = footing_dot(place->footing);
@@ -207,7 +209,7 @@ static int replace(struct newfile *file, const struct place *place, const char *
     }
     if (renameat(file->dot, file->temp, file->parent, name))
         return -errno;
-    return 204;
+    return there ? 204 : 201;
 }
 
 /* Takes the name if it is free; -EEXIST when it is not. */

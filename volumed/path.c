@@ -69,14 +69,10 @@ int path_parse(struct str target, struct path *out)
     out->query = (struct str){NULL, 0};
     if (target.n >= sizeof out->z)
         return -1;
-    if (target.n == 0) {
-        out->z[out->n++] = '/';
-        out->z[out->n] = '\0';
-        return 0;
-    }
-    if (target.p[0] != '/')
+    if (r.p < r.end && *r.p == '/')
+        r.p++;
+    else if (r.p < r.end && *r.p != '?' && *r.p != '#')
         return -1;
-    r.p++;
     out->z[out->n++] = '/';
     size_t from = 1; /* where the piece being read begins */
 

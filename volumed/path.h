@@ -20,7 +20,7 @@ struct path {
 };
 
 /* 0, or -1 for a target that is to be answered with 400: no leading '/', a broken escape,
- * an encoded NUL, a ".." that leads above the top. An empty target (absolute form without
+ * an encoded NUL, a ".." that leads above the top. An empty path (absolute form without
  * a path) stands for "/". */
 int path_parse(struct str target, struct path *out);
 
