@@ -20,8 +20,7 @@
 #include "master/target.h"
 
 enum {
-    /* Key-Volumes of a usual record; a record so long that it does not fit goes without.
-     */
+    /* Key-Volumes of any usual record; one that does not fit goes without. */
     KEY_VOLUMES_MAX = 3 * 1024,
 };
 
@@ -53,10 +52,8 @@ static void get_free(struct get *get)
     stock_put(&gets, get);
 }
 
-/* --- answers
- * -------------------------------------------------------------------------------- */
-/* What the record says of the value; sent with a redirect, and when no replica serves it.
- */
+/* --- answers ----------------------------------------------------------------------- */
+/* What the record says of the value: for a redirect, and when no replica serves it. */
 static void add_record(struct http_fields *fields, const struct get *get)
 {
     const struct record *record = &get->entry.record;
@@ -87,12 +84,14 @@ static void reply_redirect(struct get *get)
 {
     struct request *r = get->request;
     struct http_fields fields;
+    struct str place = get->entry.record.place[get->asked];
     char public[PLACE_MAX];
-    size_t n = volumes_public(r->shard->master->volumes,
-                              get->entry.record.place[get->asked], public);
+    size_t n = volumes_public(r->shard->master->volumes, place, public);
 
+    if (n > 0) /* else its public name is too long: the place's own may do */
+        place = (struct str){public, n};
     http_fields_init(&fields);
-    http_fields_add(&fields, "Location", "http://%.*s%.*s", (int)n, public,
+    http_fields_add(&fields, "Location", "http://%.*s%.*s", (int)place.n, place.p,
                     (int)get->path_n, get->path);
     add_record(&fields, get);
     exchange_reply(r->ex, 302, &fields, STR(""));
@@ -137,8 +136,7 @@ static void reply_absent(struct get *get)
     exchange_reply(ex, 302, &fields, STR(""));
 }
 
-/* --- asking the replicas
- * ---------------------------------------------------------------------- */
+/* --- asking the replicas ----------------------------------------------------------- */
 static void ask_next(struct get *get);
 
 /* The HEAD is over, with `result`; decides what its replica said. */
@@ -258,8 +256,7 @@ static void ask_next(struct get *get)
     timer_set(shard->loop, &get->limit, (uint64_t)limit_ms);
 }
 
-/* --- the exchange
- * ----------------------------------------------------------------------------- */
+/* --- the exchange ------------------------------------------------------------------ */
 static void got(void *arg, int err, struct entry *entry)
 {
     struct get *get = arg;

@@ -56,8 +56,7 @@ static void list_free(struct list *list)
     free(list);
 }
 
-/* --- the query
- * -------------------------------------------------------------------------------- */
+/* --- the query --------------------------------------------------------------------- */
 /* The first value of a parameter, decoded as queries are ('+' is a space), into out (room
  * for HTTP_LINE_MAX). 1; 0 when it is not there; -1 when it is malformed. */
 static int parameter(struct str query, struct str name, char *out, struct str *value)
@@ -110,8 +109,7 @@ static const char *read_query(struct list *list, struct str *start, char *out)
     return NULL;
 }
 
-/* --- output
- * ----------------------------------------------------------------------------------- */
+/* --- output ------------------------------------------------------------------------ */
 static void put(struct list *list, struct str text)
 {
     assure(list->room - list->used >= text.n);
@@ -194,8 +192,7 @@ static void end_sent(struct list *list, struct str next)
     exchange_end(list->request->ex);
 }
 
-/* --- turns
- * ------------------------------------------------------------------------------------ */
+/* --- turns ------------------------------------------------------------------------- */
 /* From within a turn, what is deferred runs in the next one, after other readiness. */
 static void go_on_later(struct list *list)
 {

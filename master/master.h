@@ -1,6 +1,7 @@
 /*
- * What the operations share: the master's parts, one loop's share of them, and a request with
- * its decoded key. Each operation is one file with one entry point, declared in operations.h.
+ * What the operations share: the master's parts, one loop's share of them, and a request
+ * with its decoded key. Each operation is one file with one entry point, declared in
+ * operations.h.
  */
 #ifndef MASTER_MASTER_H
 #define MASTER_MASTER_H
@@ -24,8 +25,8 @@ struct master {
     const char *fallback; /* "" for none */
     bool protect;
     bool md5sum;
-    int voltimeout_ms;    /* for a HEAD */
-    int answer_ms;        /* for a volume's answer to a small PUT or a DELETE; grows with size */
+    int voltimeout_ms; /* for a HEAD */
+    int answer_ms; /* for a volume's answer to a small PUT or a DELETE; grows with size */
 };
 
 /* A loop's share. */
@@ -36,8 +37,8 @@ struct shard {
     unsigned running; /* requests not freed yet */
 };
 
-/* A request to an operation. The operation owns it from its entry point on and frees it with
- * request_free (which leaves the exchange alone) when it has no more use for it. */
+/* A request to an operation. The operation owns it from its entry point on and frees it
+ * with request_free (which leaves the exchange alone) when it has no more use for it. */
 struct request {
     struct shard *shard;
     struct exchange *ex; /* the operation sets it to NULL in its over() */

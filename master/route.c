@@ -45,8 +45,7 @@ static bool is_read(struct str method)
            str_eq(method, STR("LIST"));
 }
 
-/* --- refusals
- * ------------------------------------------------------------------------------- */
+/* --- refusals ---------------------------------------------------------------------- */
 static void refused_over(struct exchange *ex, enum exchange_end how)
 {
     (void)ex;
@@ -73,8 +72,7 @@ static void refuse_method(struct exchange *ex)
     exchange_reply(ex, 405, &fields, STR("no such method here\n"));
 }
 
-/* --- queries
- * -------------------------------------------------------------------------------- */
+/* --- queries ----------------------------------------------------------------------- */
 /* Cuts the next parameter off a query; false at its end. */
 static bool next_parameter(struct str *query, struct str *parameter)
 {
@@ -120,10 +118,8 @@ static bool is_list(struct str query)
            (str_eq(first, STR("list")) || str_eq(first, STR("unlinked")));
 }
 
-/* --- dispatch
- * ------------------------------------------------------------------------------- */
-/* Decodes the path into the request's key. 0, or the HTTP status that says what is wrong.
- */
+/* --- dispatch ---------------------------------------------------------------------- */
+/* Decodes the path into the request's key. 0, or the HTTP status of what is wrong. */
 static int decode_key(struct str path, struct request *request)
 {
     char raw[RAW_PATH_MAX];
@@ -193,10 +189,8 @@ void route_request(void *ctx, struct exchange *ex)
     run(request);
 }
 
-/* --- logging
- * -------------------------------------------------------------------------------- */
-/* Keys are written as JSON strings: any byte may stand in one, and no line can be forged.
- */
+/* --- logging ----------------------------------------------------------------------- */
+/* Keys are written as JSON strings: any byte may be in one, and no line can be forged. */
 void route_finished(void *ctx, const struct exchange *ex)
 {
     const struct http_head *head = exchange_head(ex);

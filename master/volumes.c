@@ -64,8 +64,7 @@ static int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* --- names
- * -------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------- */
 /* NULL when the name can be asked over HTTP, else what is wrong with it. */
 static const char *name_fault(struct str name)
 {
@@ -248,8 +247,7 @@ struct str volumes_name(const struct volumes *volumes, int volume)
     return volumes->name[volume];
 }
 
-/* --- ranks and places
- * ----------------------------------------------------------------------- */
+/* --- ranks and places -------------------------------------------------------------- */
 void volumes_rank(const struct volumes *volumes, struct str key,
                   struct placement_rank *out)
 {
@@ -337,8 +335,7 @@ size_t volumes_public(const struct volumes *volumes, struct str place,
     return head.n + tail.n;
 }
 
-/* --- health
- * --------------------------------------------------------------------------------- */
+/* --- health ------------------------------------------------------------------------ */
 static struct health *health_of(const struct volumes *volumes, struct str place,
                                 struct str *name)
 {
@@ -409,8 +406,7 @@ void volumes_saw(struct volumes *volumes, struct str place, enum call_result res
     }
 }
 
-/* --- places that just failed a write
- * ---------------------------------------------------------- */
+/* --- places that just failed a write ----------------------------------------------- */
 static uint64_t place_hash(struct str place)
 {
     uint64_t h = 0xcbf29ce484222325U; /* FNV-1a */

@@ -22,7 +22,8 @@ enum {
     VOLUMES_RETRY_MS = 2000, /* how often a volume thought down is given one trial */
 };
 
-/* `list`: "host:port[/prefix],…"; `public_names`: "name=public,…" or "". NULL: err holds a line. */
+/* `list`: "host:port[/prefix],…"; `public_names`: "name=public,…" or "". NULL: err holds
+ * a line. */
 struct volumes *volumes_new(const char *list, int replicas, int subvolumes,
                             const char *public_names, char *err, size_t errlen);
 void volumes_free(struct volumes **volumes);
@@ -31,31 +32,36 @@ int volumes_replicas(const struct volumes *volumes);
 struct str volumes_name(const struct volumes *volumes, int volume);
 
 /* All volumes ranked for the key, best first. `out` has room for volumes_count(). */
-void volumes_rank(const struct volumes *volumes, struct str key, struct placement_rank *out);
-/* The place of a ranked volume: attempt 0 is home, 1, 2, … the other subvolumes in turn (with
- * subvolumes = 1: home is the volume itself, then sv00, sv01, …). Writes the text and a NUL,
- * returns its length; 0 when there are no more attempts (256 at most). */
-size_t volumes_place(const struct volumes *volumes, const struct placement_rank *rank, int attempt,
-                     char out[PLACE_MAX]);
+void volumes_rank(const struct volumes *volumes, struct str key,
+                  struct placement_rank *out);
+/* The place of a ranked volume: attempt 0 is home, 1, 2, … the other subvolumes in turn
+ * (with subvolumes = 1: home is the volume itself, then sv00, sv01, …). Writes the text
+ * and a NUL, returns its length; 0 when there are no more attempts (256 at most). */
+size_t volumes_place(const struct volumes *volumes, const struct placement_rank *rank,
+                     int attempt, char out[PLACE_MAX]);
 /* Does the record name exactly the key's homes (in any order)? */
-bool volumes_balanced(const struct volumes *volumes, struct str key, const struct record *record);
+bool volumes_balanced(const struct volumes *volumes, struct str key,
+                      const struct record *record);
 
 /* A place's parts: "host:port" and "/prefix/sv03" (or ""). Pure. */
 void place_split(struct str place, struct str *authority, struct str *prefix);
-/* The place as clients reach it: writes host:port/prefix/sv## by the public names; returns its
- * length; 0 when it does not fit (a record may name anything). `out` has PLACE_MAX bytes. */
-size_t volumes_public(const struct volumes *volumes, struct str place, char out[PLACE_MAX]);
+/* The place as clients reach it: writes host:port/prefix/sv## by the public names;
+ * returns its length; 0 when it does not fit (a record may name anything). `out` has
+ * PLACE_MAX bytes. */
+size_t volumes_public(const struct volumes *volumes, struct str place,
+                      char out[PLACE_MAX]);
 
-/* --- health ------------------------------------------------------------------------------- */
-/* Is the volume of this place thought well? One not in the list is. One thought down is, to one
- * caller every VOLUMES_RETRY_MS: ask only about a place that is to be called next. */
+/* --- health ------------------------------------------------------------------------ */
+/* Is the volume of this place thought well? One not in the list is. One thought down is,
+ * to one caller every VOLUMES_RETRY_MS: ask only about the place to be called next. */
 bool volumes_well(const struct volumes *volumes, struct str place);
-/* What a call to a place ended in (`answered`: with any HTTP answer). Connect failures mark a
- * volume down at once, timeouts when they repeat, an answer brings it back. CALL_LOCAL says
- * nothing about the volume. */
+/* What a call to a place ended in (`answered`: with any HTTP answer). Connect failures
+ * mark a volume down at once, timeouts when they repeat, an answer brings it back.
+ * CALL_LOCAL says nothing about the volume. */
 void volumes_saw(struct volumes *volumes, struct str place, enum call_result result);
 
-/* A subvolume that just failed a write (a full drive) is passed over by writes for a while. */
+/* A subvolume that just failed a write (a full drive) is passed over by writes for a
+ * while. */
 void volumes_write_failed(struct volumes *volumes, struct str place);
 bool volumes_write_shunned(const struct volumes *volumes, struct str place);
 
