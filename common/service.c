@@ -409,7 +409,7 @@ int service_run(struct service *service)
 {
     int i;
     for (i = 1; i < service->n; i++) {
-        char name[16];
+        char name[24];
         int err = pthread_create(&service->lanes[i].thread, NULL, lane_main,
                                  &service->lanes[i]);
         if (err != 0) {
