@@ -35,8 +35,8 @@ struct claims {
 
 struct claims *claims_new(void)
 {
-    struct claims *claims = xcalloc(1, sizeof *claims);
-    if (getrandom(&claims->seed, sizeof claims->seed, GRND_NONBLOCK) < 0)
+    struct claims *claims = xcalloc(1, sizeof(*claims));
+    if (getrandom(&claims->seed, sizeof(claims->seed), GRND_NONBLOCK) < 0)
         claims->seed = (uint64_t)(uintptr_t)claims;
     for (int i = 0; i < SHARDS; i++)
         pthread_mutex_init(&claims->shard[i].lock, NULL);
@@ -93,7 +93,7 @@ static struct claim **find(struct shard_of_claims *s, uint64_t hash, struct str 
 bool claims_take(struct claims *claims, struct str key)
 {
     uint64_t hash = hash_of(claims, key);
-    struct claim *claim = xmalloc(sizeof *claim + key.n);
+    struct claim *claim = xmalloc(sizeof(*claim) + key.n);
     *claim = (struct claim){.hash = hash, .n = key.n};
     memcpy(claim->key, key.p, key.n);
 

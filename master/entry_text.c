@@ -50,7 +50,7 @@ static void add_mark(struct places *p, struct str place)
 {
     if (p->n_marks == p->mark_room) {
         p->mark_room = p->mark_room > 0 ? p->mark_room * 2 : 8;
-        p->mark = xrealloc(p->mark, (size_t)p->mark_room * sizeof *p->mark);
+        p->mark = xrealloc(p->mark, (size_t)p->mark_room * sizeof(*p->mark));
     }
     p->mark[p->n_marks++] = place;
 }
@@ -59,7 +59,7 @@ static void add_removal(struct places *p, struct removal removal)
 {
     if (p->n_removals == p->removal_room) {
         p->removal_room = p->removal_room > 0 ? p->removal_room * 2 : 8;
-        p->removal = xrealloc(p->removal, (size_t)p->removal_room * sizeof *p->removal);
+        p->removal = xrealloc(p->removal, (size_t)p->removal_room * sizeof(*p->removal));
     }
     p->removal[p->n_removals++] = removal;
 }
@@ -229,7 +229,7 @@ void places_format(const struct places *p, char *out)
     }
     for (int i = 0; i < p->n_removals; i++) {
         char head[64];
-        int n = removal_head(&p->removal[i], head, sizeof head);
+        int n = removal_head(&p->removal[i], head, sizeof(head));
         out = put(out, (struct str){head, (size_t)n});
         out = put(out, p->removal[i].place);
         *out++ = '\n';

@@ -30,7 +30,7 @@ struct index {
 
 struct index *index_open(const struct index_options *options, char *err, size_t errlen)
 {
-    struct index *index = xcalloc(1, sizeof *index);
+    struct index *index = xcalloc(1, sizeof(*index));
     index->db = db_open(options->path, err, errlen);
     if (index->db == NULL)
         goto no_db;
@@ -125,8 +125,8 @@ static int read_record(struct db *db, struct str key, struct entry *entry)
 /* Copies the places into the entry, arrays and text in one piece. */
 static void take_places(struct entry *entry, const struct places *p)
 {
-    size_t marks = (size_t)p->n_marks * sizeof *p->mark;
-    size_t removals = (size_t)p->n_removals * sizeof *p->removal;
+    size_t marks = (size_t)p->n_marks * sizeof(*p->mark);
+    size_t removals = (size_t)p->n_removals * sizeof(*p->removal);
     size_t text = 0;
     for (int i = 0; i < p->n_marks; i++)
         text += p->mark[i].n;
@@ -322,7 +322,7 @@ struct scan *index_scan(struct index *index, struct str prefix, struct str start
     const struct str root = STR("/");
     if (prefix.n == 0)
         prefix = root;
-    struct scan *scan = xcalloc(1, sizeof *scan + prefix.n + start.n);
+    struct scan *scan = xcalloc(1, sizeof(*scan) + prefix.n + start.n);
     scan->cursor = db_cursor_new(index->db, DB_READER);
     scan->prefix_len = prefix.n;
     memcpy(scan->text, prefix.p, prefix.n);

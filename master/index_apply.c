@@ -24,7 +24,7 @@ struct applier {
 
 struct str index_key(struct index_key *room, struct str prefix, struct str key)
 {
-    assure(prefix.n + key.n <= sizeof room->text);
+    assure(prefix.n + key.n <= sizeof(room->text));
     memcpy(room->text, prefix.p, prefix.n);
     memcpy(room->text + prefix.n, key.p, key.n);
     room->n = prefix.n + key.n;
@@ -33,7 +33,7 @@ struct str index_key(struct index_key *room, struct str prefix, struct str key)
 
 struct applier *applier_new(struct db *db)
 {
-    struct applier *a = xcalloc(1, sizeof *a);
+    struct applier *a = xcalloc(1, sizeof(*a));
     a->db = db;
     return a;
 }

@@ -14,7 +14,7 @@ struct change *change_new(struct str key)
 {
     /* Keys share the database with what begins otherwise. */
     assure(key.n > 0 && key.n <= PLACEMENT_KEY_MAX && key.p[0] == '/');
-    struct change *c = xmalloc(sizeof *c);
+    struct change *c = xmalloc(sizeof(*c));
     memset(c, 0, offsetof(struct change, edits_within));
     c->edit = c->edits_within;
     c->edit_room = EDITS_WITHIN;
@@ -47,7 +47,7 @@ void change_free(struct change **changep)
 static struct edit *add_edit(struct change *c, enum edit_kind kind, size_t len)
 {
     if (c->n_edits == c->edit_room) {
-        size_t size = (size_t)c->edit_room * sizeof *c->edit;
+        size_t size = (size_t)c->edit_room * sizeof(*c->edit);
         bool within = c->edit == c->edits_within;
         c->edit = xrealloc(within ? NULL : c->edit, size * 2);
         if (within)
@@ -81,7 +81,7 @@ void change_record(struct change *c, const struct record *record, bool has_size,
                    uint64_t size, int64_t time)
 {
     char text[RECORD_TEXT_MAX];
-    long len = record_format(record, text, sizeof text);
+    long len = record_format(record, text, sizeof(text));
     assure(len > 0);
     struct edit *edit = add_edit(c, EDIT_RECORD, (size_t)len);
     memcpy(c->text + edit->at, text, (size_t)len);

@@ -32,6 +32,7 @@
 
 #include "common/assure.h"
 #include "common/log.h"
+#include "master/index_log_tail.h"
 
 enum {
     BLOOM_BITS = 10, /* per key: 1 % of misses touch a table */
@@ -78,7 +79,7 @@ struct db_cursor {
 static int error_number(const char *message)
 {
     static const int no_room[] = {ENOSPC, EDQUOT, EFBIG};
-    for (size_t i = 0; i < sizeof no_room / sizeof no_room[0]; i++)
+    for (size_t i = 0; i < sizeof(no_room) / sizeof(no_room)[0]; i++)
         if (strstr(message, strerrordesc_np(no_room[i])) != NULL)
             return -ENOSPC;
     return -EIO;
@@ -170,7 +171,7 @@ static int make_folder(const char *path)
 static int lock_folder(struct db *db)
 {
     char name[PATH_MAX];
-    if (snprintf(name, sizeof name, "%s/LOCK", db->path) >= (int)sizeof name)
+    if (snprintf(name, sizeof(name), "%s/LOCK", db->path) >= (int)sizeof(name))
         return -ENAMETOOLONG;
     db->lock_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (db->lock_fd < 0)
@@ -231,6 +232,12 @@ static void say_damaged(const char *path, const char *why, char *err, size_t err
              path, why);
 }
 
+static bool is_damage(const char *message)
+{
+    static const char word[] = "Corruption: ";
+    return strncmp(message, word, sizeof(word) - 1) == 0;
+}
+
 /* LevelDB's words for what went wrong at opening, as a line that says what to do. */
 static void say_open_failed(const char *path, const char *message, char *err,
                             size_t errlen)
@@ -239,15 +246,15 @@ static void say_open_failed(const char *path, const char *message, char *err,
     if (strstr(message, "already held by process") != NULL ||
         strstr(message, strerrordesc_np(EAGAIN)) != NULL)
         say_busy(path, err, errlen);
-    else if (strncmp(message, io, sizeof io - 1) == 0)
-        snprintf(err, errlen, "index %s: %s", path, message + sizeof io - 1);
+    else if (strncmp(message, io, sizeof(io) - 1) == 0)
+        snprintf(err, errlen, "index %s: %s", path, message + sizeof(io) - 1);
     else
         say_damaged(path, message, err, errlen);
 }
 
 struct db *db_open(const char *path, char *err, size_t errlen)
 {
-    struct db *db = xcalloc(1, sizeof *db);
+    struct db *db = xcalloc(1, sizeof(*db));
     db->path = xstrdup(path);
     db->lock_fd = -1;
     pthread_rwlockattr_t attr;
@@ -282,7 +289,12 @@ struct db *db_open(const char *path, char *err, size_t errlen)
         say_damaged(path, "it has data but no CURRENT", err, errlen);
         goto fail;
     }
-    if (open_handle(db, &message) != 0) {
+    r = open_handle(db, &message);
+    if (r != 0 && is_damage(message) && log_tail_cut(path) == 1) {
+        leveldb_free(message);
+        r = open_handle(db, &message);
+    }
+    if (r != 0) {
         say_open_failed(path, message, err, errlen);
         leveldb_free(message);
         goto fail;
@@ -364,7 +376,7 @@ int db_has_room(struct db *db)
     if (err != 0)
         return -EIO;
     char name[PATH_MAX];
-    if (snprintf(name, sizeof name, "%s/room.tmp", db->path) >= (int)sizeof name)
+    if (snprintf(name, sizeof(name), "%s/room.tmp", db->path) >= (int)sizeof(name))
         return -EIO;
     int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
@@ -455,7 +467,7 @@ void db_value_free(char *value)
 
 struct db_batch *db_batch_new(void)
 {
-    struct db_batch *batch = xcalloc(1, sizeof *batch);
+    struct db_batch *batch = xcalloc(1, sizeof(*batch));
     batch->batch = leveldb_writebatch_create();
     return batch;
 }
@@ -548,7 +560,7 @@ int db_batch_inverse(struct db *db, const struct db_batch *batch, struct str but
 
 struct db_cursor *db_cursor_new(struct db *db, enum db_side side)
 {
-    struct db_cursor *c = xcalloc(1, sizeof *c);
+    struct db_cursor *c = xcalloc(1, sizeof(*c));
     c->db = db;
     c->side = side;
     leveldb_t *handle = enter(db, side);

@@ -147,7 +147,7 @@ static int read_number(struct db *db, uint64_t *number)
     if (err != 0 || value == NULL)
         return err;
     char text[32] = "";
-    if (len < sizeof text)
+    if (len < sizeof(text))
         memcpy(text, value, len);
     db_value_free(value);
     if (sscanf(text, "batch %" SCNu64, number) != 1)
@@ -377,7 +377,7 @@ static void release(struct writer *w)
 struct writer *writer_start(struct db *db, struct claims *claims, bool sync, char *err,
                             size_t errlen)
 {
-    struct writer *w = xcalloc(1, sizeof *w);
+    struct writer *w = xcalloc(1, sizeof(*w));
     w->db = db;
     w->claims = claims;
     w->sync = sync;

@@ -23,7 +23,7 @@ static void takes(const char *text, enum record_state state, const char *md5, in
     assert_string_equal(record.md5, md5);
     assert_int_equal(record.n, n);
     char out[RECORD_TEXT_MAX];
-    long len = record_format(&record, out, sizeof out);
+    long len = record_format(&record, out, sizeof(out));
     assert_true(str_eq((struct str){out, (size_t)len}, str_of(text)));
     assert_int_equal(record_format(&record, out, (size_t)len), len);
     assert_int_equal(record_format(&record, out, (size_t)len - 1), -ENOSPC);
@@ -149,7 +149,7 @@ static void test_places_refused(void **state)
         "removal 9223372036854775808 0 a:1\n",
     };
     struct places p = {0};
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_int_equal(places_parse(str_of(bad[i]), &p), -EINVAL);
         assert_int_equal(p.n_marks + p.n_removals, 0);
     }
