@@ -7,38 +7,30 @@
  * before it closes. Iterators keep a handle alive in LevelDB's eyes: they are listed, and
  * end with it.
  *
- * Beside LevelDB's own lock (fcntl, and let go of between closing and reopening) the LOCK
- * file is held with flock as long as the program has the index. That one descriptor must
- * stay open: closing any descriptor of the file would drop LevelDB's lock with it.
- *
  * Paranoid checks: a log or table that is not what was written fails the opening, where
- * LevelDB would otherwise drop what it cannot read and go on.
+ * LevelDB would otherwise drop what it cannot read and go on. The one damage that a crash
+ * may leave behind is cut off before (index_log_tail.h).
  */
 #include "master/index_leveldb.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <leveldb/c.h>
 
 #include "common/assure.h"
 #include "common/log.h"
+#include "master/index_folder.h"
 #include "master/index_log_tail.h"
 
 enum {
     BLOOM_BITS = 10, /* per key: 1 % of misses touch a table */
     BLOCK_CACHE = 8 << 20,
     WRITE_BUFFER = 4 << 20, /* twice that in memory while one is written out */
-    REOPEN_MARGIN = 1 << 20,
 };
 
 struct db {
@@ -105,79 +97,6 @@ static int open_handle(struct db *db, char **message)
         return error_number(*message);
     }
     db->handle = handle;
-    return 0;
-}
-
-static bool ends_with(const char *name, const char *end)
-{
-    size_t n = strlen(name), m = strlen(end);
-    return n >= m && strcmp(name + n - m, end) == 0;
-}
-
-enum folder_state { FOLDER_NEW, FOLDER_HAS_INDEX, FOLDER_LOST_CURRENT };
-
-/* Where CURRENT is missing LevelDB makes a new database, and deletes the tables of the
- * old one. Logs and tables without CURRENT are therefore a damaged index; a manifest
- * alone is a creation that was cut off. */
-static int look_at_folder(const char *path, enum folder_state *state)
-{
-    DIR *dir = opendir(path);
-    if (dir == NULL)
-        return -errno;
-    bool current = false, data = false;
-    const struct dirent *item;
-    while ((item = readdir(dir)) != NULL) {
-        struct stat st;
-        if (strcmp(item->d_name, "CURRENT") == 0)
-            current = true;
-        else if (ends_with(item->d_name, ".ldb") || ends_with(item->d_name, ".sst"))
-            data = true;
-        else if (ends_with(item->d_name, ".log") &&
-                 fstatat(dirfd(dir), item->d_name, &st, 0) == 0 && st.st_size > 0)
-            data = true;
-    }
-    closedir(dir);
-    *state = current ? FOLDER_HAS_INDEX : data ? FOLDER_LOST_CURRENT : FOLDER_NEW;
-    return 0;
-}
-
-static int sync_path(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int err = fsync(fd) == 0 ? 0 : -errno;
-    close(fd);
-    return err;
-}
-
-static int make_folder(const char *path)
-{
-    if (mkdir(path, 0777) != 0)
-        return errno == EEXIST ? 0 : -errno;
-    /* The folder's own name must be on disk before anything in it counts. */
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/')
-        n--;
-    while (n > 0 && path[n - 1] != '/')
-        n--;
-    char *parent = n > 0 ? xmemdupz(path, n) : xstrdup(".");
-    int err = sync_path(parent);
-    free(parent);
-    return err;
-}
-
-/* 0, -EBUSY or what open says. */
-static int lock_folder(struct db *db)
-{
-    char name[PATH_MAX];
-    if (snprintf(name, sizeof(name), "%s/LOCK", db->path) >= (int)sizeof(name))
-        return -ENAMETOOLONG;
-    db->lock_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (db->lock_fd < 0)
-        return -errno;
-    if (flock(db->lock_fd, LOCK_EX | LOCK_NB) != 0)
-        return errno == EWOULDBLOCK ? -EBUSY : -errno;
     return 0;
 }
 
@@ -268,18 +187,18 @@ struct db *db_open(const char *path, char *err, size_t errlen)
 
     char *message = NULL;
     enum folder_state state = FOLDER_NEW;
-    int r = make_folder(path);
+    int r = folder_make(path);
     if (r != 0) {
         snprintf(err, errlen, "index %s: cannot make the folder: %s", path, strerror(-r));
         goto fail;
     }
-    r = lock_folder(db);
+    r = folder_lock(path, &db->lock_fd);
     if (r == -EBUSY) {
         say_busy(path, err, errlen);
         goto fail;
     }
     if (r == 0)
-        r = look_at_folder(path, &state);
+        r = folder_look(path, &state);
     if (r != 0) {
         snprintf(err, errlen, "index %s: cannot write the folder: %s", path,
                  strerror(-r));
@@ -299,7 +218,7 @@ struct db *db_open(const char *path, char *err, size_t errlen)
         leveldb_free(message);
         goto fail;
     }
-    r = sync_path(path);
+    r = folder_sync(path);
     if (r != 0) {
         snprintf(err, errlen, "index %s: cannot sync the folder: %s", path, strerror(-r));
         leveldb_close(db->handle);
@@ -340,66 +259,12 @@ int db_reopen(struct db *db)
     char *message;
     if (open_handle(db, &message) != 0)
         return failed("opening it again", message);
-    return sync_path(db->path);
-}
-
-/* Calls `each` with a descriptor of the folder and the name of every log in it. */
-static int each_log(const struct db *db,
-                    int (*each)(int dir, const char *name, void *arg), void *arg)
-{
-    DIR *dir = opendir(db->path);
-    if (dir == NULL)
-        return -errno;
-    int err = 0;
-    const struct dirent *item;
-    while (err == 0 && (item = readdir(dir)) != NULL)
-        if (ends_with(item->d_name, ".log"))
-            err = each(dirfd(dir), item->d_name, arg);
-    closedir(dir);
-    return err;
-}
-
-static int add_size(int dir, const char *name, void *arg)
-{
-    off_t *sum = arg;
-    struct stat st;
-    if (fstatat(dir, name, &st, 0) != 0)
-        return errno == ENOENT ? 0 : -errno;
-    *sum += st.st_size;
-    return 0;
+    return folder_sync(db->path);
 }
 
 int db_has_room(struct db *db)
 {
-    off_t need = REOPEN_MARGIN;
-    int err = each_log(db, add_size, &need);
-    if (err != 0)
-        return -EIO;
-    char name[PATH_MAX];
-    if (snprintf(name, sizeof(name), "%s/room.tmp", db->path) >= (int)sizeof(name))
-        return -EIO;
-    int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return errno == ENOSPC || errno == EDQUOT ? -ENOSPC : -EIO;
-    unlink(name);
-    err = posix_fallocate(fd, 0, need);
-    if (err == 0 && fsync(fd) != 0)
-        err = errno;
-    close(fd);
-    if (err == ENOSPC || err == EDQUOT || err == EFBIG)
-        return -ENOSPC;
-    return err == 0 ? 0 : -EIO;
-}
-
-static int sync_log(int dir, const char *name, void *arg)
-{
-    (void)arg;
-    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? 0 : -errno;
-    int err = fsync(fd) == 0 ? 0 : -errno;
-    close(fd);
-    return err;
+    return folder_has_room(db->path);
 }
 
 int db_close(struct db **dbp)
@@ -413,9 +278,7 @@ int db_close(struct db **dbp)
      * left as it stands by LevelDB's closing. */
     int err = 0;
     if (open) {
-        err = each_log(db, sync_log, NULL);
-        if (err == 0)
-            err = sync_path(db->path);
+        err = folder_sync_logs(db->path);
         if (err != 0)
             log_error("index: syncing it at the end: %s", strerror(-err));
     }

@@ -78,7 +78,7 @@ __attribute__((unused)) static void rig_folder(struct rig *rig, const char *unde
     snprintf(rig->dir, sizeof(rig->dir) - 8, "%s/mkv-index-XXXXXX", under);
     assure(mkdtemp(rig->dir) != NULL);
     memcpy(rig->path, rig->dir, strlen(rig->dir) + 1);
-    strcat(rig->path, "/db");
+    memcpy(rig->path + strlen(rig->path), "/db", sizeof("/db"));
 }
 
 __attribute__((unused)) static void rig_begin(struct rig *rig)

@@ -359,7 +359,7 @@ static int unmount(void **state)
 static void test_full_disk(void **state)
 {
     (void)state;
-    strcpy(mount_point, "/tmp/mkv-tmpfs-XXXXXX");
+    memcpy(mount_point, "/tmp/mkv-tmpfs-XXXXXX", sizeof("/tmp/mkv-tmpfs-XXXXXX"));
     assert_non_null(mkdtemp(mount_point));
     if (mount("tmpfs", mount_point, "tmpfs", 0, "size=24m") != 0) {
         print_message("no tmpfs can be mounted here\n");

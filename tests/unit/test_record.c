@@ -66,7 +66,7 @@ static void test_record_places(void **state)
     for (int i = 0; i < RECORD_PLACES_MAX; i++)
         at += (size_t)sprintf(text + at, "%sv%d:80", i > 0 ? "," : "", i);
     takes(text, RECORD_LIVE, "", RECORD_PLACES_MAX);
-    strcpy(text + at, ",more:80");
+    memcpy(text + at, ",more:80", sizeof(",more:80"));
     refuses(str_of(text));
 
     memset(text, 'x', RECORD_PLACE_MAX + 1);
