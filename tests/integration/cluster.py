@@ -465,12 +465,23 @@ class Cluster:
 
     # --- what is in the index --------------------------------------------------------------------
     def index(self) -> tuple[dict[bytes, tuple[str, str, list[str]]], dict[bytes, bytes]]:
-        """Records, and all else, from a copy of the database; the master must be down."""
-        assert self.master.process is None
-        with tempfile.TemporaryDirectory(prefix="mkv-index-") as copy:
-            shutil.copytree(self.master.db, copy, dirs_exist_ok=True)
-            with leveldb.Database(copy) as db:
-                items = dict(db.items())
+        """Records, and all else, from a copy of the database. One taken while the master runs is
+        of some moment lately, and is taken again where files came and went meanwhile."""
+        items: dict[bytes, bytes] = {}
+
+        def copied() -> bool:
+            with tempfile.TemporaryDirectory(prefix="mkv-index-") as copy:
+                try:
+                    shutil.copytree(self.master.db, copy, dirs_exist_ok=True)
+                    with leveldb.Database(copy) as db:
+                        items.update(db.items())
+                except (OSError, shutil.Error):
+                    if self.master.process is None:
+                        raise
+                    return False
+            return True
+
+        wait_until(copied, 10, "a copy of the index")
         records = {k: parse_record(v) for k, v in items.items() if k.startswith(b"/")}
         return records, {k: v for k, v in items.items() if not k.startswith(b"/")}
 

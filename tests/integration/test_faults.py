@@ -21,7 +21,7 @@ from http_raw import Connection, target
 from key_model import KeyModel, value_of
 
 SEEDS = [int(seed) for seed in os.environ.get("MKV_FAULT_SEEDS", "1").split(",")]
-SECONDS = float(os.environ.get("MKV_FAULT_SECONDS", "10"))
+SECONDS = float(os.environ.get("MKV_FAULT_SECONDS", "8"))
 CLIENTS = 8
 KEYS_PER_CLIENT = 12
 FOUR = {
@@ -126,7 +126,7 @@ def make_trouble(cluster: Cluster, seed: int, stop: threading.Event) -> list[str
             stop.wait(chance.uniform(0, 0.3))
         if fault in ("master", "both"):
             cluster.master.kill()
-        stop.wait(chance.choice((0.01, 0.1, 0.5, 1.0, 2.5)))
+        stop.wait(chance.choice((0.01, 0.05, 0.2, 0.5, 2.0)))
         if fault in ("master", "both"):
             cluster.master.start()
             stop.wait(chance.uniform(0, 0.5))
@@ -134,7 +134,7 @@ def make_trouble(cluster: Cluster, seed: int, stop: threading.Event) -> list[str
             if volume.process is None:
                 volume.start()
             volume.resume()
-        stop.wait(chance.uniform(0.02, 0.6))
+        stop.wait(chance.uniform(0.02, 0.4))
     return done
 
 
@@ -188,12 +188,15 @@ def inspect(cluster: Cluster, models: list[KeyModel]) -> None:
 
 def pass_an_hour(cluster: Cluster) -> int:
     """Removals that stay listed for an hour, in case a request still arrives, are made due: as if
-    that hour were over. Returns how many there were."""
-    count = 0
+    that hour were over. Returns how many there were.
+
+    Due shortly after the master's start, that is: what was due before it counts as from an earlier
+    life, and stays for an hour anew."""
+    count, soon = 0, int(time.time()) + 3
     with leveldb.Database(str(cluster.master.db)) as db:
         for name, value in list(db.items()):
             if not name.startswith(b"/"):
-                changed, some = re.subn(rb"(?m)^removal \d+ \d+ ", b"removal 0 1 ", value)
+                changed, some = re.subn(rb"(?m)^removal \d+ \d+ ", b"removal %d 1 " % soon, value)
                 count += some
                 if some:
                     db.put(name, changed)
@@ -227,14 +230,11 @@ def clear(cluster: Cluster, models: list[KeyModel]) -> None:
     wait_until(empty, 30, "no file on any volume, an hour later")
 
     def forgotten() -> bool:
-        time.sleep(1)
-        assert cluster.master.stop() == 0
         records, others = cluster.index()
-        cluster.master.start()
         assert records == {}
         return not [v for v in others.values() if re.search(rb"(?m)^(removal|mark) ", v)]
 
-    wait_until(forgotten, 20, "no removal listed")
+    wait_until(forgotten, 40, "no removal listed")
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -288,7 +288,7 @@ def test_puts_while_volumes_die_in_turn(kind):
         for thread in threads:
             thread.start()
         try:
-            for turn in range(10):
+            for turn in range(8):
                 volume = cluster.volumes[turn % 5]
                 volume.kill()
                 stop.wait(0.6)
@@ -304,10 +304,12 @@ def test_puts_while_volumes_die_in_turn(kind):
         print(f"{kind}: {len(statuses)} PUTs, {share:.2%} gave 201; the others {others}")
         assert len(statuses) > 200
         assert share >= 0.98
+        connection = Connection(cluster.master.address)
         for key, made in good:
-            answer = cluster.get(key)
+            answer = connection.request("GET", target(key))
             assert answer.status == 302, (key, answer)
             for place in answer["Key-Volumes"].split(","):
                 assert cluster.file(place, key).read_bytes() == value_of(key, *made)
+        connection.close()
         assert set(cluster.keys("/")) >= {key for key, _made in good}
         assert cluster.keys("/", unlinked=True) == []

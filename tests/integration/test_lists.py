@@ -132,7 +132,7 @@ def test_bytes(cluster):
 
 def test_large(cluster):
     """More than fits into one buffer, answered in pieces on a connection that goes on."""
-    keys = [b"/large/%04d/" % number + b"x" * 200 for number in range(1500)]
+    keys = [b"/large/%04d/" % number + b"x" * 700 for number in range(500)]
     connection = Connection(cluster.master.address)
     for key in keys:
         assert connection.request("PUT", target(key), b"v").status == 201
