@@ -142,7 +142,7 @@ static int decode_key(struct str path, struct request *request)
     return 0;
 }
 
-void route_request(void *ctx, struct exchange *ex)
+void master_on_request(void *ctx, struct exchange *ex)
 {
     const struct http_head *head = exchange_head(ex);
     struct str path = head->target, query = STR("");
@@ -191,7 +191,7 @@ void route_request(void *ctx, struct exchange *ex)
 
 /* --- logging ----------------------------------------------------------------------- */
 /* Keys are written as JSON strings: any byte may be in one, and no line can be forged. */
-void route_finished(void *ctx, const struct exchange *ex)
+void master_on_finished(void *ctx, const struct exchange *ex)
 {
     const struct http_head *head = exchange_head(ex);
     struct str path = head->target, query = STR("");

@@ -8,8 +8,8 @@
 #include "common/http_server.h"
 
 /* http_server_config's on_request; ctx is the loop's struct shard. */
-void route_request(void *ctx, struct exchange *ex);
+void master_on_request(void *ctx, struct exchange *ex);
 /* http_server_config's on_finished for -v: one log line for each request. */
-void route_finished(void *ctx, const struct exchange *ex);
+void master_on_finished(void *ctx, const struct exchange *ex);
 
 #endif

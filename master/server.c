@@ -127,8 +127,8 @@ int server_run(const struct config *config)
     service_config.loops = config->loops;
     service_config.drain_ms = config->drain_ms;
     service_config.http.name = "mkv";
-    service_config.http.on_request = route_request;
-    service_config.http.on_finished = config->verbose ? route_finished : NULL;
+    service_config.http.on_request = master_on_request;
+    service_config.http.on_finished = config->verbose ? master_on_finished : NULL;
     service_config.shard_new = shard_new;
     service_config.shard_free = shard_free;
     service_config.arg = &server;
