@@ -118,8 +118,15 @@ test: unit integration
 asan tsan:
 	$(MAKE) VARIANT=$@ test
 
-bench: all
-	tests/bench/run
+# Rows and options go to BENCH, e.g. BENCH='redirect --rounds 9'; docs/benchmarks.md.
+BENCH ?=
+bench: all $(OBJ)/bench/load
+	tests/bench/run $(BENCH)
+
+# The load, of nothing but its own source.
+$(OBJ)/bench/%: $(OBJ)/tests/bench/%.o
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^
 
 # --- fuzzing ---------------------------------------------------------------------------------
 # tests/fuzz/fuzz_X.c with its corpus tests/fuzz/corpus/X (seeds, and every past crash). What a
