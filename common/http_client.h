@@ -1,14 +1,16 @@
 /*
  * The HTTP/1.1 client: calls to servers named by authority ("host:port"), over a pool of
- * keep-alive connections per authority. One http_client per loop, used on its thread only.
+ * keep-alive connections per authority. One http_client per loop, used on its thread
+ * only.
  *
- * A *call* is one request and its answer. Bodies stream both ways with back-pressure. A call
- * ends with exactly one done(), never from within call_start() (always from the loop), unless
- * it is cancelled.
+ * A *call* is one request and its answer. Bodies stream both ways with back-pressure. A
+ * call ends with exactly one done(), never from within call_start() (always from the
+ * loop), unless it is cancelled.
  *
- * A pooled connection that turns out closed before the first byte of an answer is no failure:
- * while all that was sent is still held (requests up to CALL_RESEND bytes), it is sent once
- * more on a fresh connection to the same server. Connecting tries every address of a name.
+ * A pooled connection that turns out closed before the first byte of an answer is no
+ * failure: while all that was sent is still held (requests up to CALL_RESEND bytes), it
+ * is sent once more on a fresh connection to the same server. Connecting tries every
+ * address of a name.
  */
 #ifndef COMMON_HTTP_CLIENT_H
 #define COMMON_HTTP_CLIENT_H
@@ -34,7 +36,8 @@ enum {
 
 enum call_result {
     CALL_OK,      /* the answer is complete */
-    CALL_REFUSED, /* no connection: the server has seen nothing of the request */
+    CALL_REFUSED, /* no connection: the server has seen nothing of the request (a resend
+                     that finds no connection is CALL_BROKEN) */
     CALL_LOCAL,   /* no connection for want of our own descriptors, ports or memory */
     CALL_TIMEOUT, /* connected, then silent past a limit */
     CALL_BROKEN,  /* the connection ended before the answer did */
@@ -42,16 +45,20 @@ enum call_result {
 };
 
 struct call_ops {
-    /* call_send() may go on: less than half of CALL_ROOM is queued. Also called once when the
-     * connection is there. May be NULL. */
+    /* call_send() may go on: less than half of CALL_ROOM is queued. Also called once when
+     * the connection is there. May be NULL. */
     void (*room)(struct call *call);
-    /* The final answer's head (1xx are swallowed); head is valid during the call only. */
+    /* The final answer's head (1xx are swallowed); head is valid during the call only. It
+     * may come before the request is out: nothing more of that is sent then (call_send()
+     * drops what it is given), the body is told as usual, and the connection is not used
+     * again. */
     void (*answer)(struct call *call, const struct http_head *head);
-    /* Bytes of the answer's body; returns how many are taken, the rest is offered again after
-     * call_resume(). NULL: dropped (up to a limit, then the connection is cut). */
+    /* Bytes of the answer's body; returns how many are taken, the rest is offered again
+     * after call_resume(). NULL: dropped (up to a limit, then the connection is cut,
+     * which is CALL_OK all the same). */
     size_t (*body)(struct call *call, struct block *block, const char *data, size_t len);
-    /* The call is over and invalid after this returns. The status of the answer, where one
-     * came, was told by answer(). */
+    /* The call is over and invalid after this returns. The status of the answer, where
+     * one came, was told by answer(). */
     void (*done)(struct call *call, enum call_result result);
 };
 
@@ -64,36 +71,39 @@ struct call_spec {
     uint64_t length;
     int connect_ms; /* all addresses together; 0: the client's default */
     int send_ms;    /* without progress while bytes are queued; 0: default */
-    int answer_ms;  /* from the last byte of the request to the answer's head, and between two
-                       stretches of the answer's body; 0: default */
+    int answer_ms;  /* from the last byte of the request to the answer's head, and between
+                       two stretches of the answer's body; 0: default */
 };
 
 struct http_client_config {
-    const char *agent;        /* the User-Agent header */
-    struct workers *lookups;  /* resolves names */
+    const char *agent;       /* the User-Agent header */
+    struct workers *lookups; /* resolves names */
     int connect_ms, send_ms, answer_ms;
     int idle_ms;  /* how long a pooled connection is kept: under nginx's 75 s */
     int max_idle; /* pooled connections kept per authority */
 };
 
 void http_client_defaults(struct http_client_config *config);
-struct http_client *http_client_new(struct loop *loop, const struct http_client_config *c);
-/* Cuts every call (no done()) and closes the pool. */
+struct http_client *http_client_new(struct loop *loop,
+                                    const struct http_client_config *c);
+/* Cuts every call (no done()) and closes the pool. Not from within a callback. A look-up
+ * under way ends as a task of the loop, so workers and loop are freed after it, in that
+ * order. */
 void http_client_free(struct http_client **client);
 
-/* Begins a call; everything in `spec` is copied. A request with a body goes out with the first
- * call_send(), so that head and body leave in one write; one without goes out at the end of
- * this turn. Never NULL. */
+/* Begins a call; everything in `spec` is copied. A request with a body goes out with the
+ * first call_send(), so that head and body leave in one write; one without goes out at
+ * the end of this turn. Never NULL. */
 struct call *call_start(struct http_client *client, const struct call_spec *spec,
                         const struct call_ops *ops, void *arg);
 void *call_arg(const struct call *call);
 struct loop *call_loop(const struct call *call);
 
-/* Queues body bytes (takes a reference to block). Everything is taken; call_full() tells when
- * to stop until room(). */
+/* Queues body bytes (takes a reference to block). Everything is taken; call_full() tells
+ * when to stop until room(). */
 void call_send(struct call *call, struct block *block, const char *data, size_t len);
 bool call_full(const struct call *call);
-/* The body is complete. */
+/* The body is complete. A LENGTH body must be: all its bytes were queued. */
 void call_send_end(struct call *call);
 /* Offers the rest of the answer's body again. */
 void call_resume(struct call *call);

@@ -23,24 +23,6 @@ enum {
     BUCKETS = 64,
     UPSTREAMS_MAX = 1024, /* past it, those nobody uses are forgotten */
     SPARE_MAX = 64,       /* closed connections' structs kept for the next */
-    DEFAULT_PORT = 80,
-};
-
-/* Looked-up addresses; immutable but for `good`. */
-struct http_addrs {
-    uint32_t refs;
-    int good; /* the one that last connected: tried first */
-    struct net_addrs list;
-};
-
-/* On its way through the lookups workers; outlives its upstream when the pool is freed.
- */
-struct lookup {
-    struct job job;
-    struct upstream *upstream; /* NULL: nobody waits any more */
-    struct http_addrs *addrs;
-    int port, error;
-    char host[NET_HOST_MAX + 1];
 };
 
 struct upstream {
@@ -51,12 +33,7 @@ struct upstream {
     TAILQ_HEAD(conn_idle, conn) idle; /* newest first */
     int n_idle;
     struct timer idle_timer; /* runs while any is idle, for the oldest */
-    struct http_addrs *addrs;
-    bool numeric, invalid;
-    struct lookup *lookup;
-    TAILQ_HEAD(, http_dial) waiting;
-    int port;
-    char host[NET_HOST_MAX + 1];
+    struct http_name *name;
     size_t authority_len;
     char authority[];
 };
@@ -69,22 +46,7 @@ struct http_pool {
     unsigned n_spare;
 };
 
-static void addrs_unref(struct http_addrs **addrs)
-{
-    if (*addrs && --(*addrs)->refs == 0)
-        free(*addrs);
-    *addrs = NULL;
-}
-
-static struct http_addrs *addrs_new(void)
-{
-    struct http_addrs *addrs = xcalloc(1, sizeof *addrs);
-    addrs->refs = 1;
-    return addrs;
-}
-
-/* --- connections
- * ------------------------------------------------------------------------ */
+/* --- connections ----------------------------------------------------------------- */
 static struct conn *conn_new(struct upstream *upstream, int fd)
 {
     struct http_pool *pool = upstream->pool;
@@ -187,8 +149,7 @@ void http_pool_put(struct conn **connp)
         timer_set(config->loop, &upstream->idle_timer, (uint64_t)config->idle_ms);
 }
 
-/* --- dials
- * ------------------------------------------------------------------------------ */
+/* --- dials ----------------------------------------------------------------------- */
 bool http_dial_local(int error)
 {
     switch (-error) {
@@ -213,13 +174,12 @@ static void dial_end(struct http_dial *dial, struct conn *conn, int error)
     if (conn) {
         dial->addrs->good = (dial->first + dial->tried - 1) % dial->addrs->list.n;
     } else {
-        log_debug("%s: no connection: %s", upstream->host, strerror(-error));
-        /* The name may mean other addresses by now. */
-        if (!upstream->numeric && upstream->addrs == dial->addrs &&
-            !http_dial_local(error))
-            addrs_unref(&upstream->addrs);
+        log_debug("%.*s: no connection: %s", (int)upstream->authority_len,
+                  upstream->authority, strerror(-error));
+        if (dial->addrs && !http_dial_local(error)) /* it may mean others by now */
+            http_name_doubt(upstream->name, dial->addrs);
     }
-    addrs_unref(&dial->addrs);
+    http_addrs_unref(&dial->addrs);
     dial->upstream = NULL;
     dial->done(dial, conn, error);
 }
@@ -296,20 +256,23 @@ static void dial_ready(struct watch *watch, uint32_t events)
 static void dial_fire(struct timer *timer)
 {
     struct http_dial *dial = container_of(timer, struct http_dial, timer);
-    if (dial->looking_up) {
-        TAILQ_REMOVE(&dial->upstream->waiting, dial, waiting);
-        dial->looking_up = false;
-        dial_end(dial, NULL, -ETIMEDOUT);
+    if (dial->conn) {
+        dial_failed(dial, -ETIMEDOUT);
         return;
     }
-    dial_failed(dial, -ETIMEDOUT);
+    http_name_unask(&dial->asker);
+    dial_end(dial, NULL, -ETIMEDOUT);
 }
 
-static void dial_addrs(struct http_dial *dial)
+static void dial_told(struct http_asker *asker, struct http_addrs *addrs, int error)
 {
-    dial->addrs = dial->upstream->addrs;
-    dial->addrs->refs++;
-    dial->first = dial->addrs->good;
+    struct http_dial *dial = container_of(asker, struct http_dial, asker);
+    if (!addrs) {
+        dial_end(dial, NULL, error);
+        return;
+    }
+    dial->addrs = addrs;
+    dial->first = addrs->good;
     dial_next(dial);
 }
 
@@ -317,96 +280,28 @@ void http_pool_dial_cancel(struct http_dial *dial)
 {
     if (!dial->upstream)
         return;
-    if (dial->looking_up)
-        TAILQ_REMOVE(&dial->upstream->waiting, dial, waiting);
-    dial->looking_up = false;
+    http_name_unask(&dial->asker);
     timer_clear(dial->upstream->pool->config.loop, &dial->timer);
     if (dial->conn)
         dial->conn->dial = NULL;
     http_pool_close(&dial->conn);
-    addrs_unref(&dial->addrs);
+    http_addrs_unref(&dial->addrs);
     dial->upstream = NULL;
-}
-
-/* --- look-ups
- * --------------------------------------------------------------------------- */
-static void lookup_work(struct job *job)
-{
-    struct lookup *lookup = container_of(job, struct lookup, job);
-    lookup->error = net_resolve(lookup->host, lookup->port, &lookup->addrs->list);
-}
-
-static void lookup_done(struct job *job)
-{
-    struct lookup *lookup = container_of(job, struct lookup, job);
-    struct upstream *upstream = lookup->upstream;
-    struct http_dial *dial;
-    if (!upstream)
-        goto out;
-    upstream->lookup = NULL;
-    upstream->refs++; /* what the dials' owners do must not take it away */
-    if (lookup->error == 0) {
-        addrs_unref(&upstream->addrs);
-        upstream->addrs = lookup->addrs;
-        upstream->addrs->refs++;
-    }
-    while ((dial = TAILQ_FIRST(&upstream->waiting)) != NULL) {
-        TAILQ_REMOVE(&upstream->waiting, dial, waiting);
-        dial->looking_up = false;
-        if (lookup->error < 0) {
-            dial_end(dial, NULL, lookup->error);
-            continue;
-        }
-        /* Not the upstream's: the first dial that fails at once drops those. */
-        dial->addrs = lookup->addrs;
-        dial->addrs->refs++;
-        dial->first = dial->addrs->good;
-        dial_next(dial);
-    }
-    upstream_unref(&upstream);
-out:
-    addrs_unref(&lookup->addrs);
-    free(lookup);
-}
-
-static void lookup_begin(struct upstream *upstream)
-{
-    const struct http_pool_config *config = &upstream->pool->config;
-    struct lookup *lookup = xcalloc(1, sizeof *lookup);
-    lookup->job.work = lookup_work;
-    lookup->job.done = lookup_done;
-    lookup->upstream = upstream;
-    lookup->addrs = addrs_new();
-    lookup->port = upstream->port;
-    memcpy(lookup->host, upstream->host, sizeof lookup->host);
-    upstream->lookup = lookup;
-    workers_submit(config->lookups, config->loop, &lookup->job);
 }
 
 void http_pool_dial(struct http_dial *dial, struct upstream *upstream, int ms)
 {
-    const struct http_pool_config *config = &upstream->pool->config;
+    struct loop *loop = upstream->pool->config.loop;
     dial->upstream = upstream;
-    dial->deadline = loop_now(config->loop) + (uint64_t)ms;
+    dial->deadline = loop_now(loop) + (uint64_t)ms;
     dial->timer.fire = dial_fire;
     dial->tried = dial->error = 0;
-    if (upstream->invalid) {
-        dial_end(dial, NULL, -EINVAL);
-    } else if (upstream->addrs) {
-        dial_addrs(dial);
-    } else if (!config->lookups) {
-        dial_end(dial, NULL, -EHOSTUNREACH);
-    } else {
-        TAILQ_INSERT_TAIL(&upstream->waiting, dial, waiting);
-        dial->looking_up = true;
-        timer_set(config->loop, &dial->timer, (uint64_t)ms);
-        if (!upstream->lookup)
-            lookup_begin(upstream);
-    }
+    dial->asker.told = dial_told;
+    timer_set(loop, &dial->timer, (uint64_t)ms);
+    http_name_ask(upstream->name, &dial->asker);
 }
 
-/* --- upstreams
- * -------------------------------------------------------------------------- */
+/* --- upstreams ------------------------------------------------------------------- */
 static uint32_t hash_of(struct str s)
 {
     uint32_t hash = 2166136261u; /* FNV-1a */
@@ -418,22 +313,20 @@ static uint32_t hash_of(struct str s)
 static void upstream_free(struct upstream *upstream)
 {
     struct http_pool *pool = upstream->pool;
-    struct conn *conn;
-    while ((conn = TAILQ_FIRST(&upstream->idle)) != NULL) {
+    struct conn *conn, *next;
+    for (conn = TAILQ_FIRST(&upstream->idle); conn; conn = next) {
+        next = TAILQ_NEXT(conn, idle);
         idle_remove(conn);
         http_pool_close(&conn);
     }
-    assure(upstream->refs == 0 && TAILQ_EMPTY(&upstream->waiting));
-    if (upstream->lookup)
-        upstream->lookup->upstream = NULL;
+    assure(upstream->refs == 0);
     timer_clear(pool->config.loop, &upstream->idle_timer);
-    addrs_unref(&upstream->addrs);
+    http_name_free(&upstream->name);
     free(upstream);
     pool->n_upstreams--;
 }
 
-/* Names come from configuration and from old records: few, but nothing here bounds them.
- */
+/* Names come from configuration and from old records: few, but not bounded here. */
 static void forget_unused(struct http_pool *pool)
 {
     for (int i = 0; i < BUCKETS; i++)
@@ -452,7 +345,6 @@ static struct upstream *upstream_new(struct http_pool *pool, struct str authorit
                                      uint32_t hash)
 {
     struct upstream *upstream = xcalloc(1, sizeof *upstream + authority.n);
-    struct http_addrs *addrs = addrs_new();
     upstream->pool = pool;
     upstream->hash = hash;
     upstream->refs = 1;
@@ -460,15 +352,7 @@ static struct upstream *upstream_new(struct http_pool *pool, struct str authorit
     upstream->authority_len = authority.n;
     memcpy(upstream->authority, authority.p, authority.n);
     TAILQ_INIT(&upstream->idle);
-    TAILQ_INIT(&upstream->waiting);
-    upstream->invalid =
-        net_split(authority, DEFAULT_PORT, upstream->host, &upstream->port) < 0;
-    upstream->numeric =
-        !upstream->invalid && net_numeric(upstream->host, upstream->port, &addrs->list);
-    if (upstream->numeric)
-        upstream->addrs = addrs;
-    else
-        addrs_unref(&addrs);
+    upstream->name = http_name_new(authority, pool->config.loop, pool->config.lookups);
     return upstream;
 }
 
@@ -498,8 +382,7 @@ void upstream_unref(struct upstream **upstream)
     *upstream = NULL;
 }
 
-/* --- the pool
- * --------------------------------------------------------------------------- */
+/* --- the pool -------------------------------------------------------------------- */
 struct http_pool *http_pool_new(const struct http_pool_config *config)
 {
     struct http_pool *pool = xcalloc(1, sizeof *pool);
@@ -511,7 +394,7 @@ struct http_pool *http_pool_new(const struct http_pool_config *config)
 void http_pool_free(struct http_pool **poolp)
 {
     struct http_pool *pool = *poolp;
-    struct conn *conn;
+    struct conn *conn, *next;
     if (!pool)
         return;
     *poolp = NULL;
@@ -521,8 +404,8 @@ void http_pool_free(struct http_pool **poolp)
             pool->buckets[i] = upstream->chain;
             upstream_free(upstream);
         }
-    while ((conn = TAILQ_FIRST(&pool->spare)) != NULL) {
-        TAILQ_REMOVE(&pool->spare, conn, idle);
+    for (conn = TAILQ_FIRST(&pool->spare); conn; conn = next) {
+        next = TAILQ_NEXT(conn, idle);
         free(conn);
     }
     free(pool);

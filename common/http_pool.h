@@ -20,6 +20,7 @@
 #include <sys/queue.h>
 
 #include "common/block.h"
+#include "common/http_name.h"
 #include "common/loop.h"
 #include "common/str.h"
 #include "common/transport.h"
@@ -92,8 +93,7 @@ struct http_dial {
     uint64_t deadline;
     int first, tried; /* the address begun with; how many since */
     int error;        /* what the first address that failed said */
-    bool looking_up;
-    TAILQ_ENTRY(http_dial) waiting;
+    struct http_asker asker;
 };
 
 /* Begins a fresh connection; all addresses together get ms. */

@@ -44,8 +44,7 @@ static size_t wire_len(const struct http_piece *p)
     return p->chunk ? hex_digits(p->len) + 2 + p->len + 2 : p->len;
 }
 
-/* The piece that more bytes may join: the last, where no framing has told its length yet.
- */
+/* The piece that more bytes may join: the last, unless its length is told already. */
 static struct http_piece *open_piece(const struct http_queue *q, bool chunk)
 {
     if (q->at == q->n)

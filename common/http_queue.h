@@ -53,8 +53,7 @@ void http_queue_add(struct http_queue *q, struct block *block, const char *data,
 /* The chunk of length 0 that ends a chunked body. */
 void http_queue_add_last_chunk(struct http_queue *q);
 
-/* Fills iov with what comes next; scratch must live as long as iov. Returns the number.
- */
+/* Fills iov with what comes next, and returns how many; scratch lives as long as iov. */
 int http_queue_gather(const struct http_queue *q, struct iovec *iov, int max,
                       char scratch[HTTP_QUEUE_SCRATCH]);
 /* The first n wire bytes of that were taken. */
