@@ -419,7 +419,6 @@ struct conn *conn_new(struct http_server *server, int fd)
     conn->timer.fire = conn_timeout;
     conn->advance.run = run_advance;
     conn->state = CONN_IDLE;
-    conn->out_tail = &conn->out_first;
     conn->body_done = true;
     conn->fresh = true;
     return conn;

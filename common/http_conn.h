@@ -98,7 +98,7 @@ struct conn {
     bool body_done;
 
     /* out */
-    struct out_piece *out_first, **out_tail;
+    struct out_piece *out_first, *out_last;
     size_t out_bytes; /* in blocks, not in files */
     bool out_stuck;   /* the socket is full: wait for EPOLLOUT */
 

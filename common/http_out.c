@@ -37,8 +37,11 @@ static struct out_piece *piece_new(struct conn *conn)
     memset(p, 0, sizeof *p);
     p->fd = -1;
     p->conn = conn;
-    *conn->out_tail = p;
-    conn->out_tail = &p->next;
+    if (conn->out_last)
+        conn->out_last->next = p;
+    else
+        conn->out_first = p;
+    conn->out_last = p;
     return p;
 }
 
@@ -61,7 +64,7 @@ static void piece_shift(struct conn *conn)
     struct out_piece *p = conn->out_first;
     conn->out_first = p->next;
     if (!conn->out_first)
-        conn->out_tail = &conn->out_first;
+        conn->out_last = NULL;
     piece_free(conn->server, p);
 }
 
@@ -99,7 +102,7 @@ void out_drop(struct conn *conn)
         conn->out_first = p->next;
         p->conn = NULL;
     }
-    conn->out_tail = &conn->out_first;
+    conn->out_last = NULL;
     conn->out_bytes = 0;
 }
 
@@ -107,9 +110,7 @@ void out_bytes(struct conn *conn, const char *data, size_t len)
 {
     conn->out_bytes += len;
     while (len) {
-        /* The last piece, if it is bytes with room behind them. */
-        struct out_piece *p =
-            conn->out_first ? container_of(conn->out_tail, struct out_piece, next) : NULL;
+        struct out_piece *p = conn->out_last; /* goes on if it is bytes with room */
         if (!p || !p->block || p->block->used == p->block->size) {
             p = piece_new(conn);
             p->block = block_get(len > BLOCK_SMALL ? BLOCK_LARGE : BLOCK_SMALL);
