@@ -194,7 +194,7 @@ void loop_undefer(struct loop *loop, struct task *task)
             task->next = NULL;
             return;
         }
-    assure(!"a deferred task is in one of the lists");
+    assure(task->next == NULL); /* a deferred task is in one of the lists */
 }
 
 /* --- watches --------------------------------------------------------------------------
