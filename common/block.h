@@ -1,6 +1,6 @@
 /*
- * Blocks: the buffers that bytes of HTTP live in. Reference-counted, so that one block read
- * from a client can wait in the send queues of three volumes without being copied.
+ * Blocks: the buffers that bytes of HTTP live in. Reference-counted, so that one block
+ * read from a client can wait in the send queues of three volumes without being copied.
  *
  * A block belongs to the thread that got it; only that thread changes its references. A
  * worker may read or fill its bytes while the owner holds a reference for it. Blocks are
@@ -26,13 +26,15 @@ struct block {
     char data[];
 };
 
-struct block *block_get(size_t size); /* BLOCK_SMALL or BLOCK_LARGE; one reference, used 0 */
+struct block *
+block_get(size_t size); /* BLOCK_SMALL or BLOCK_LARGE; one reference, used 0 */
 static inline struct block *block_ref(struct block *b)
 {
     b->refs++;
     return b;
 }
-void block_unref(struct block **b); /* drops one reference and clears the pointer; NULL is fine */
+void block_unref(
+    struct block **b); /* drops one reference and clears the pointer; NULL is fine */
 /* At the end of a thread: frees this thread's stock. */
 void block_stock_free(void);
 

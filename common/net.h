@@ -30,15 +30,16 @@ struct net_addrs {
 
 /* "host", "host:port", "1.2.3.4:80", "[::1]:3001" → host (without brackets) and port.
  * 0 or -EINVAL. */
-int net_split(struct str authority, int default_port, char host[NET_HOST_MAX + 1], int *port);
+int net_split(struct str authority, int default_port, char host[NET_HOST_MAX + 1],
+              int *port);
 
 /* An address that needs no look-up; false for a name. Any thread, never blocks. */
 bool net_numeric(const char *host, int port, struct net_addrs *out);
 /* Looks a name up. Blocks: workers only. 0 or -EHOSTUNREACH. */
 int net_resolve(const char *host, int port, struct net_addrs *out);
 
-/* A listening socket on `bind` (NULL: every address, IPv6 included where the host has it);
- * port 0 lets the kernel choose. Returns the descriptor or -errno. */
+/* A listening socket on `bind` (NULL: every address, IPv6 included where the host has
+ * it); port 0 lets the kernel choose. Returns the descriptor or -errno. */
 int net_listen(const char *bind, int port, int backlog);
 /* The port a listening socket got. */
 int net_port(int fd);
