@@ -78,15 +78,18 @@ help:
 # --- programs --------------------------------------------------------------------------------
 $(OBJ)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -c -o $@ $<
+	@echo '  CC  $@'
+	@$(CC) $(CFLAGS) -c -o $@ $<
 
 $(BIN)/mkv: $(OBJ)/master/main.o $(MASTER_O) $(COMMON_O)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_MASTER)
+	@echo '  LD  $@'
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_MASTER)
 
 $(BIN)/volumed: $(OBJ)/volumed/main.o $(VOLUMED_O) $(COMMON_O)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_COMMON)
+	@echo '  LD  $@'
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_COMMON)
 
 # --- tests -----------------------------------------------------------------------------------
 # A finding ends the program with a status that no test takes for success.
@@ -101,7 +104,8 @@ export MKV_SANITIZER := $(filter-out release,$(VARIANT))
 # A unit test is one program, tests/unit/test_X.c, linked with everything but the mains.
 $(OBJ)/unit/%: $(OBJ)/tests/unit/%.o $(MASTER_O) $(VOLUMED_O) $(COMMON_O)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_MASTER)
+	@echo '  LD  $@'
+	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_MASTER)
 
 # All of them run, whichever fails.
 unit: $(UNIT)
@@ -126,7 +130,8 @@ bench: all $(OBJ)/bench/load
 # The load, of nothing but its own source.
 $(OBJ)/bench/%: $(OBJ)/tests/bench/%.o
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^
+	@echo '  LD  $@'
+	@$(CC) $(LDFLAGS) -o $@ $^
 
 # --- fuzzing ---------------------------------------------------------------------------------
 # tests/fuzz/fuzz_X.c with its corpus tests/fuzz/corpus/X (seeds, and every past crash). What a
