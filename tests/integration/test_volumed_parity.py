@@ -405,14 +405,18 @@ def test_deliberate_differences(pair):
     assert volumed.ask(request("DELETE", "/sv01")).status == 409
     assert volumed.ask(request("PUT", "/nolength")).status == 411
     assert (volumed.root / "d/sub").is_dir() and (volumed.root / "sv01").is_symlink()
-    (volumed.root / "sv00/out").symlink_to("/etc")
+    # A bait outside; never a folder of the system's: a server under test may do anything.
+    bait = volumed.root.parent / "bait"
+    bait.mkdir()
+    (bait / "passwd").write_text("secret")
+    (volumed.root / "sv00/out").symlink_to(bait)
     (volumed.root / "out").symlink_to(pair[0].root)
     for target in ("/sv00/out/passwd", "/out/t", "/out/", "/sv00/out/"):
         assert volumed.ask(request("GET", target)).status == 403
     for target in ("/out/x", "/out/x/y", "/sv00/out/mkv-test"):
         assert volumed.ask(request("PUT", target, body=b"x")).status == 403
     assert volumed.ask(request("DELETE", "/out/t")).status == 403
-    assert (pair[0].root / "t").exists() and not Path("/etc/mkv-test").exists()
+    assert (pair[0].root / "t").exists() and [p.name for p in bait.iterdir()] == ["passwd"]
     for method, status in (("GET", 404), ("DELETE", 404), ("PUT", 403)):
         assert volumed.ask(request(method, "/.volumed/x", body=b"" if method == "PUT" else None)).status == status
 
