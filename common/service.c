@@ -181,6 +181,7 @@ static void run_finish(struct task *task)
         return;
     lane->finished = true;
     http_server_free(&lane->server);
+    loop_undefer(lane->loop, &lane->drained); /* nobody waits for it any more */
     if (service->config.shard_free)
         service->config.shard_free(service->config.arg, lane->shard);
     lane->shard = NULL;
