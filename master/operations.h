@@ -1,6 +1,6 @@
 /*
- * The entry points of the operations, one per file. Each is called on the exchange's loop from
- * on_request, owns the request, and must call exchange_own() before it returns.
+ * The entry points of the operations, one per file. Each is called on the exchange's loop
+ * from on_request, owns the request, and must call exchange_own() before it returns.
  */
 #ifndef MASTER_OPERATIONS_H
 #define MASTER_OPERATIONS_H
