@@ -105,7 +105,7 @@ export MKV_SANITIZER := $(filter-out release,$(VARIANT))
 $(OBJ)/unit/%: $(OBJ)/tests/unit/%.o $(MASTER_O) $(VOLUMED_O) $(COMMON_O)
 	@mkdir -p $(@D)
 	@echo '  LD  $@'
-	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_MASTER)
+	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka -ljansson $(LIBS_MASTER)
 
 # All of them run, whichever fails.
 unit: $(UNIT)
