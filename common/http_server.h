@@ -38,7 +38,7 @@ struct exchange;
 
 /* How an exchange ended. */
 enum exchange_end {
-    EXCHANGE_SENT,  /* the whole answer is with the kernel */
+    EXCHANGE_SENT,  /* the answer is with the kernel, or (64 KiB at most) queued for it */
     EXCHANGE_GONE,  /* the client closed, reset, or stayed silent past a limit */
     EXCHANGE_BAD,   /* its body was malformed; the server has answered 400 itself */
     EXCHANGE_ABORT, /* the handler called exchange_abort() */
@@ -93,7 +93,8 @@ void http_server_take(struct http_server *server, int fd);
 /* Connections now open. Any thread. */
 int http_server_connections(const struct http_server *server);
 /* Drain: idle connections are closed, the others after the exchange under way; no answer
- * promises keep-alive any more. done() runs when none is left. */
+ * promises keep-alive any more. done() runs when none is left. Not from within a handler.
+ */
 void http_server_drain(struct http_server *server, struct task *done);
 /* Cuts what is left. */
 void http_server_free(struct http_server **server);

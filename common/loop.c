@@ -302,10 +302,12 @@ void timer_clear(struct loop *loop, struct timer *timer)
         heap_down(loop, slot, last);
 }
 
-/* Fires what is due; returns how long epoll may wait for the next. */
-static int run_timers(struct loop *loop)
+static void run_timers(struct loop *loop)
 {
-    while (loop->heap_n && loop->heap[1]->held <= loop->now) {
+    /* No more of them than there are now: one that is set again for no time at all must
+     * not keep the loop from its descriptors. */
+    for (uint32_t n = loop->heap_n;
+         n > 0 && loop->heap_n && loop->heap[1]->held <= loop->now; n--) {
         struct timer *timer = loop->heap[1];
         if (timer->due > timer->held) {
             timer->held = timer->due;
@@ -315,8 +317,17 @@ static int run_timers(struct loop *loop)
         timer_clear(loop, timer);
         timer->fire(timer);
     }
+}
+
+/* How long epoll may wait: until a timer is due, and not at all where tasks are. */
+static int next_wait(const struct loop *loop)
+{
+    if (loop->deferred != &END)
+        return 0;
     if (!loop->heap_n)
         return -1;
+    if (loop->heap[1]->held <= loop->now)
+        return 0;
     uint64_t wait = loop->heap[1]->held - loop->now;
     return wait > INT_MAX ? INT_MAX : (int)wait;
 }
@@ -324,14 +335,9 @@ static int run_timers(struct loop *loop)
 void loop_run(struct loop *loop)
 {
     while (!atomic_load_explicit(&loop->stop, memory_order_relaxed)) {
-        int wait = run_timers(loop);
+        run_timers(loop);
         run_deferred(loop);
-        if (loop->deferred != &END)
-            wait = 0;
-        else if (loop->heap_n &&
-                 loop->heap[1]->held < loop->now + (uint64_t)(unsigned)wait)
-            wait =
-                (int)(loop->heap[1]->held - loop->now); /* a deferred task set a timer */
+        int wait = next_wait(loop); /* only now: what was deferred may have set a timer */
         int n = epoll_wait(loop->epoll, loop->batch, BATCH, wait);
         loop->now = clock_ms();
         assure(n >= 0 || errno == EINTR);
