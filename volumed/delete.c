@@ -17,6 +17,7 @@
 #include "volumed/answer.h"
 #include "volumed/beneath.h"
 #include "volumed/durable.h"
+#include "volumed/place.h"
 #include "volumed/status.h"
 #include "volumed/volumed.h"
 
@@ -119,7 +120,7 @@ static void removal_work(struct job *job)
 static void submit(struct removal *r)
 {
     r->working = true;
-    workers_submit(drive_workers(r->place.drive), r->shard->loop, &r->job);
+    workers_submit(drive_writers(r->place.drive), r->shard->loop, &r->job);
 }
 
 static void removal_free(struct removal *r)
@@ -175,7 +176,7 @@ void delete_answer(struct shard *shard, struct exchange *ex, const struct path *
     r->path_n = path->n;
     memcpy(r->path, path->z, path->n + 1);
     place_init(&r->place, shard->volumed->drives, path);
-    r->drive = r->place.piece.n + 1 == path->n;
+    r->drive = place_is_drive(&r->place);
     if (r->drive)
         place_plain(&r->place);
     place_move(&r->place, r->path + 1);

@@ -23,6 +23,7 @@
 #include "volumed/conditional.h"
 #include "volumed/listing.h"
 #include "volumed/mime.h"
+#include "volumed/place.h"
 #include "volumed/status.h"
 #include "volumed/volumed.h"
 
@@ -317,7 +318,7 @@ static void reading_work(struct job *job)
 static void reading_submit(struct reading *r)
 {
     r->working = true;
-    workers_submit(drive_workers(r->place.drive), r->shard->loop, &r->job);
+    workers_submit(drive_readers(r->place.drive), r->shard->loop, &r->job);
 }
 
 static void answer_listing(struct reading *r)
@@ -345,7 +346,7 @@ static void reading_done(struct job *job)
         return;
     }
     r->found.path = (struct str){r->path, r->n};
-    r->found.workers = drive_workers(r->place.drive);
+    r->found.workers = drive_readers(r->place.drive);
     place_drop(&r->place); /* a descriptor of its own is all a body needs */
     if (r->err < 0) {
         answer_page(r->ex, status_of(DEED_READ, -r->err, r->found.path), NULL);
@@ -425,7 +426,7 @@ void get_answer(struct shard *shard, struct exchange *ex, const struct path *pat
         return;
     }
     answer_own(ex);
-    f.workers = drive_workers(place.drive);
+    f.workers = drive_readers(place.drive);
     place_drop(&place);
     if (f.fd >= 0 && fstat(f.fd, &f.st)) {
         int err = errno;

@@ -65,18 +65,6 @@ static const char *keep_name(struct listing *l, const char *name)
     return at;
 }
 
-static bool is_subvolume(const char *name)
-{
-    struct path path;
-    struct str piece;
-    const char *rest;
-    size_t n = strlen(name);
-    path.z[0] = '/';
-    memcpy(path.z + 1, name, n + 1);
-    path.n = n + 1;
-    return path_subvolume(&path, &piece, &rest);
-}
-
 /* What an entry is, links followed as far as they stay inside; one that leads nowhere or
  * outside is listed as what it is itself. */
 static int look(int fd, const char *name, bool top, struct stat *st)
@@ -86,7 +74,7 @@ static int look(int fd, const char *name, bool top, struct stat *st)
     if (!S_ISLNK(st->st_mode))
         return 0;
     struct stat to;
-    if (top && is_subvolume(name)) {
+    if (top && path_is_subvolume(name)) {
         if (fstatat(fd, name, &to, 0) == 0)
             *st = to;
         return 0;

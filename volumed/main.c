@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "common/service.h"
 #include "volumed/answer.h"
+#include "volumed/drive.h"
 #include "volumed/volumed.h"
 
 struct options {
@@ -183,7 +184,8 @@ int main(int argc, char **argv)
          .min = 1,
          .max = 1024,
          .arg = "n",
-         .help = "Threads that wait for the disk, at most, for each drive."},
+         .help = "Threads that wait for a drive, at most: so many to read, so many to "
+                 "write."},
         {.name = "loops",
          .kind = FLAG_INT,
          .value = &o.loops,

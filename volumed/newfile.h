@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "volumed/drive.h"
+#include "volumed/place.h"
 
 struct newfile {
     int fd;      /* -1: none */

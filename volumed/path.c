@@ -113,15 +113,27 @@ bool path_is_folder(const struct path *path)
     return path->z[path->n - 1] == '/';
 }
 
-bool path_subvolume(const struct path *path, struct str *piece, const char **rest)
+static bool names_subvolume(const char *name, size_t n)
 {
-    const char *name = path->z + 1;
-    size_t n = strcspn(name, "/");
     if (n < 4 || n > 10 || name[0] != 's' || name[1] != 'v')
         return false;
     for (size_t i = 2; i < n; i++)
         if (hex(name[i]) < 0 || (name[i] >= 'a' && name[i] <= 'f'))
             return false;
+    return true;
+}
+
+bool path_is_subvolume(const char *name)
+{
+    return names_subvolume(name, strlen(name));
+}
+
+bool path_subvolume(const struct path *path, struct str *piece, const char **rest)
+{
+    const char *name = path->z + 1;
+    size_t n = strcspn(name, "/");
+    if (!names_subvolume(name, n))
+        return false;
     *piece = (struct str){name, n};
     *rest = name + n + (name[n] == '/');
     return true;

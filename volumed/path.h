@@ -32,6 +32,9 @@ bool path_is_folder(const struct path *path);
  * what follows its slash; false when the path lies on none. */
 bool path_subvolume(const struct path *path, struct str *piece, const char **rest);
 
+/* Is the name of an entry, all of it, one that a subvolume has? */
+bool path_is_subvolume(const char *name);
+
 /* Percent-encodes a path for a Location header, the bytes that nginx encodes. Returns the
  * length; `out` has room for 3 * path.n. */
 size_t path_encode(struct str path, char *out);

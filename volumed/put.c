@@ -21,6 +21,7 @@
 #include "common/log.h"
 #include "volumed/answer.h"
 #include "volumed/newfile.h"
+#include "volumed/place.h"
 #include "volumed/status.h"
 #include "volumed/volumed.h"
 
@@ -175,7 +176,7 @@ static void drop_done(struct job *job);
 static void submit(struct put *put)
 {
     put->working = true;
-    workers_submit(drive_workers(put->place.drive), put->shard->loop, &put->job);
+    workers_submit(drive_writers(put->place.drive), put->shard->loop, &put->job);
 }
 
 /* The put is over and no job is under way: frees it, once its file is gone. */
@@ -320,7 +321,7 @@ void put_answer(struct shard *shard, struct exchange *ex, const struct path *pat
     put->path_n = path->n;
     memcpy(put->path, path->z, path->n + 1);
     place_init(&put->place, shard->volumed->drives, path);
-    if (put->place.piece.n + 1 == path->n)
+    if (place_is_drive(&put->place))
         place_plain(&put->place);
     place_move(&put->place, put->path + 1);
     newfile_init(&put->file);

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "volumed/answer.h"
+#include "volumed/footing.h"
+#include "volumed/path.h"
 #include "volumed/volumed.h"
 
 static void refuse(struct exchange *ex, int status)

@@ -64,6 +64,7 @@ int status_of(enum deed deed, int err, struct str path)
     int status = map(deed, err, &level);
     if (log_on(level))
         log_line(level, "cannot %s %.*s: %s", deeds[deed],
-                 path.n > 512 ? 512 : (int)path.n, path.p, strerror(err));
+                 path.n > 512 ? 512 : (int)path.n, path.p,
+                 err == EXDEV ? "a link leads outside" : strerror(err));
     return status;
 }

@@ -10,7 +10,9 @@
 
 #include "common/http_server.h"
 #include "common/loop.h"
-#include "volumed/drive.h"
+#include "volumed/path.h"
+
+struct drives;
 
 struct volumed {
     struct drives *drives;
