@@ -188,6 +188,10 @@ enum replica_set_state replica_set_mend(struct replica_set *set, bool complete,
         return REPLICA_SET_LOST;
     if (bad_sources > SOURCE_TRIES)
         return REPLICA_SET_LOST;
+    if (complete) { /* chunked or not, for those that are still to begin */
+        set->env.has_length = true;
+        set->env.length = size;
+    }
     if (!enlist_missing(set))
         return REPLICA_SET_FEW;
     holding = count(set, 1U << REPLICA_HOLDING);

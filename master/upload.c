@@ -19,7 +19,7 @@ enum {
     SEND_MS = 20000,
     /* What a volume needs to sync or copy the whole value after its last byte. */
     SETTLE_BYTES_PER_MS = 8 * 1024,
-    SETTLE_UNKNOWN_MS = 128 * 1024, /* of a gigabyte */
+    FOREVER_MS = INT32_MAX, /* the limit is our own timer */
 };
 
 struct upload {
@@ -28,7 +28,11 @@ struct upload {
     struct volumes *volumes;
     struct str place;
     struct call *call;
+    struct timer limit; /* for the answer to what was sent in chunks */
+    uint64_t sent;
+    int answer_ms;
     int status;
+    bool has_length;
     bool connected;
     bool finished;
 };
@@ -70,14 +74,13 @@ static void note_failure(const struct upload *u, enum call_result result)
              result == CALL_OK ? u->status : 0);
 }
 
-static void on_done(struct call *call, enum call_result result)
+static void conclude(struct upload *u, enum call_result result, bool sent_all)
 {
-    struct upload *u = call_arg(call);
     bool success = result == CALL_OK && (u->status == 201 || u->status == 204);
     struct upload_end end = {
         .good = success && u->finished,
         /* A success before the end is nonsense, but a file may be there all the same. */
-        .reached = call_sent_all(call) || success,
+        .reached = sent_all || success,
         .answered = result == CALL_OK,
         .local = result == CALL_LOCAL,
     };
@@ -91,14 +94,30 @@ static void on_done(struct call *call, enum call_result result)
     ops->done(arg, &end);
 }
 
-static int answer_limit(const struct upload_spec *spec)
+static void on_done(struct call *call, enum call_result result)
 {
-    uint64_t settle =
-        spec->has_length ? spec->length / SETTLE_BYTES_PER_MS : SETTLE_UNKNOWN_MS;
+    struct upload *u = call_arg(call);
 
-    if (settle > (uint64_t)(INT32_MAX - spec->answer_ms))
+    timer_clear(call_loop(call), &u->limit);
+    conclude(u, result, call_sent_all(call));
+}
+
+static void on_limit(struct timer *timer)
+{
+    struct upload *u = container_of(timer, struct upload, limit);
+    bool sent_all = call_sent_all(u->call);
+
+    call_cancel(&u->call);
+    conclude(u, CALL_TIMEOUT, sent_all);
+}
+
+static int answer_limit(int answer_ms, uint64_t length)
+{
+    uint64_t settle = length / SETTLE_BYTES_PER_MS;
+
+    if (settle > (uint64_t)(INT32_MAX - answer_ms))
         return INT32_MAX;
-    return spec->answer_ms + (int)settle;
+    return answer_ms + (int)settle;
 }
 
 struct upload *upload_start(const struct upload_spec *spec, const struct upload_ops *ops,
@@ -111,8 +130,13 @@ struct upload *upload_start(const struct upload_spec *spec, const struct upload_
     struct call_spec call_spec;
 
     target_of(&target, spec->place, spec->path);
-    *u = (struct upload){
-        .ops = ops, .arg = arg, .volumes = spec->volumes, .place = spec->place};
+    *u = (struct upload){.ops = ops,
+                         .arg = arg,
+                         .volumes = spec->volumes,
+                         .place = spec->place,
+                         .limit.fire = on_limit,
+                         .answer_ms = spec->answer_ms,
+                         .has_length = spec->has_length};
     call_spec = (struct call_spec){
         .authority = target.authority,
         .method = STR("PUT"),
@@ -121,7 +145,8 @@ struct upload *upload_start(const struct upload_spec *spec, const struct upload_
         .length = spec->has_length ? spec->length : 0,
         .connect_ms = CONNECT_MS,
         .send_ms = SEND_MS,
-        .answer_ms = answer_limit(spec),
+        .answer_ms =
+            spec->has_length ? answer_limit(spec->answer_ms, spec->length) : FOREVER_MS,
     };
     u->call = call_start(spec->client, &call_spec, &call_ops, u);
     return u;
@@ -130,6 +155,7 @@ struct upload *upload_start(const struct upload_spec *spec, const struct upload_
 void upload_send(struct upload *u, struct block *block, const char *data, size_t len)
 {
     assure(!u->finished);
+    u->sent += len;
     call_send(u->call, block, data, len);
 }
 
@@ -138,6 +164,9 @@ void upload_finish(struct upload *u)
     assure(!u->finished);
     u->finished = true;
     call_send_end(u->call);
+    if (!u->has_length)
+        timer_set(call_loop(u->call), &u->limit,
+                  (uint64_t)answer_limit(u->answer_ms, u->sent));
 }
 
 bool upload_connected(const struct upload *u)
@@ -156,6 +185,7 @@ bool upload_cancel(struct upload **upload)
     bool sent_all = call_sent_all(u->call);
 
     *upload = NULL;
+    timer_clear(call_loop(u->call), &u->limit);
     call_cancel(&u->call);
     stock_put(&uploads, u);
     return sent_all;
