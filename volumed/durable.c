@@ -141,7 +141,7 @@ static void grow(struct durable *d)
     d->slots = before ? before * 2 : KNOWN_FIRST;
     d->known = xcalloc(d->slots, sizeof *d->known);
     d->taken = 0;
-    for (size_t i = 0; i < before; i++) {
+    for (size_t i = 0; old && i < before; i++) {
         if (!old[i])
             continue;
         uint64_t *slot = &d->known[slot_of(d, old[i])];
@@ -165,7 +165,7 @@ static void remember(struct durable *d, const struct identity *f)
 
 void durable_forget(struct durable *d, int fd)
 {
-    struct identity f;
+    struct identity f = {0};
     if (identify(fd, &f))
         return; /* then its names cannot be synced either, and nothing is promised */
     uint64_t print = fingerprint(&f);
@@ -227,7 +227,7 @@ static int sync_folder(struct durable *d, int fd, const struct identity *folder)
 
 int durable_names(struct durable *d, int fd)
 {
-    struct identity here, above;
+    struct identity here = {0}, above = {0};
     int at = fd; /* a descriptor of ours once we have climbed */
 
     int err = identify(fd, &here);

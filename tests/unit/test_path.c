@@ -156,7 +156,7 @@ static void subvolume_of(const char *target, const char *piece, const char *rest
     assert_int_equal(parse(target, strlen(target), &path), 0);
     bool yes = path_subvolume(&path, &got, &got_rest);
     assert_int_equal(yes, piece != NULL);
-    if (!yes)
+    if (!yes || !piece || !rest)
         return;
     assert_int_equal(got.n, strlen(piece));
     assert_memory_equal(got.p, piece, got.n);
