@@ -23,7 +23,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -90,6 +90,11 @@ def _group_members(group: int) -> list[int]:
     return found
 
 
+# A test run that is killed takes its servers with it. (A preexec_fn would do as well, but runs
+# Python in a child forked from a process with threads.)
+_ENDS_WITH_US = ["setpriv", "--pdeathsig", "TERM", "--"]
+
+
 class Server:
     """One server process (for nginx: a master and its workers)."""
 
@@ -133,7 +138,7 @@ class Server:
         with open(self.log, "ab") as log:
             seen = log.tell()
             self.process = subprocess.Popen(
-                argv,
+                _ENDS_WITH_US + argv,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -156,13 +161,20 @@ class Server:
                     raise StartError(f"{self.name} does not answer: {error}") from error
             time.sleep(0.01)
 
+    def check_running(self) -> None:
+        """A server that was started and not ended by us is there."""
+        if self.process is not None and self.process.poll() is not None:
+            raise AssertionError(f"{self.name} ended by itself with {self.process.poll()}")
+
     def _signal(self, number: int) -> None:
+        self.check_running()
         os.killpg(self.pid, number)
 
     def stop(self, seconds: float = 40) -> int:
         """SIGTERM; returns the exit status."""
-        self.resume()
         assert self.process is not None
+        self.check_running()
+        self.resume()
         self.process.terminate()
         try:
             status = self.process.wait(seconds * SLOW)
@@ -186,9 +198,31 @@ class Server:
         wait_until(lambda: not _group_members(pid), 10, f"the end of {self.name}'s processes")
         self.process, self.paused = None, False
 
+    def _sweep(self) -> None:
+        """After an end that was not ours: what may be left of the group."""
+        if self.process is not None:
+            for pid in _group_members(self.pid):
+                os.kill(pid, signal.SIGKILL)
+            self._gone()
+
     def pause(self) -> None:
         self._signal(signal.SIGSTOP)
         self.paused = True
+        # A signal is under way for a moment, in which a running process may still answer.
+        deadline = time.monotonic() + 10
+        while not all(state in "TtZX" for state in self._states()):
+            assert time.monotonic() < deadline, "it does not stop"
+            time.sleep(0.001)
+
+    def _states(self) -> Iterator[str]:
+        """The state of every thread in the process group, nginx's workers included."""
+        for stat in Path("/proc").glob("[0-9]*/task/[0-9]*/stat"):
+            try:
+                fields = stat.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[2]) == self.pid:
+                yield fields[0]
 
     def resume(self) -> None:
         if self.paused:
@@ -218,6 +252,7 @@ class Server:
                     wrong.append(f"{self.name} ended with {status}")
             except AssertionError as error:
                 wrong.append(str(error))
+                self._sweep()
         wrong += [f"{self.name}: {line}" for line in self.complaints()]
         return wrong
 
@@ -310,9 +345,7 @@ class Cluster:
             try:
                 self.start()
             except BaseException:
-                for server in self.servers():
-                    if server.process is not None:
-                        server.kill()
+                self.close()
                 raise
 
     def start(self) -> None:
@@ -341,6 +374,10 @@ class Cluster:
 
     def servers(self) -> list[Server]:
         return [self.master, *self.volumes]
+
+    def check_running(self) -> None:
+        for server in self.servers():
+            server.check_running()
 
     def close(self) -> list[str]:
         wrong = [line for server in self.servers() for line in server.close()]
@@ -461,6 +498,7 @@ class Cluster:
             assert path.read_bytes() == value, path
 
     def no_files(self, key: bytes, seconds: float = 10) -> None:
+        self.check_running()
         wait_until(lambda: not self.key_files(key), seconds, f"no file of {key!r} anywhere")
 
     # --- what is in the index --------------------------------------------------------------------

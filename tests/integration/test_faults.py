@@ -113,6 +113,7 @@ def make_trouble(cluster: Cluster, seed: int, stop: threading.Event) -> list[str
     chance, done = random.Random(seed), []
     end = time.monotonic() + SECONDS
     while time.monotonic() < end and not stop.is_set():
+        cluster.check_running()
         victims = chance.sample(cluster.volumes, 2 if chance.random() < 0.2 else 1)
         fault = chance.choices(("master", "kill", "pause", "both"), (30, 30, 35, 15))[0]
         done.append(fault)
@@ -143,6 +144,7 @@ def settled(cluster: Cluster, method: str, key: bytes) -> http_raw.Answer:
     found: list[http_raw.Answer] = []
 
     def ask() -> bool:
+        cluster.check_running()
         found[:] = [cluster.request(method, key)]
         return found[0].status not in (409, 503)
 
@@ -210,6 +212,7 @@ def clear(cluster: Cluster, models: list[KeyModel]) -> None:
     assert cluster.keys("/") == cluster.keys("/", unlinked=True) == []
 
     def empty() -> bool:
+        cluster.check_running()
         return not cluster.files()
 
     # What a stopped nginx did late, after its master had given it up, goes an hour later.
