@@ -63,8 +63,11 @@ void held_add(struct held *held, struct block *block, const char *data, size_t l
         if (extend_last(last, block, data, len))
             return;
         if (len < HELD_JOIN && !last->own) {
+            bool joined;
+
             move_last(held, last);
-            assure(extend_last(last, block, data, len));
+            joined = extend_last(last, block, data, len);
+            assure(joined);
             return;
         }
     }

@@ -48,7 +48,8 @@ __attribute__((unused)) static void rig_start_loop(struct rig *rig)
 {
     rig->loop = loop_new();
     assure(rig->loop != NULL);
-    assure(pthread_create(&rig->thread, NULL, rig_run_loop, rig->loop) == 0);
+    int err = pthread_create(&rig->thread, NULL, rig_run_loop, rig->loop);
+    assure(err == 0);
 }
 
 __attribute__((unused)) static void rig_open(struct rig *rig)
@@ -76,7 +77,8 @@ __attribute__((unused)) static void rig_folder(struct rig *rig, const char *unde
         under = tmp != NULL ? tmp : "/tmp";
     *rig = (struct rig){.sync = true};
     snprintf(rig->dir, sizeof(rig->dir) - 8, "%s/mkv-index-XXXXXX", under);
-    assure(mkdtemp(rig->dir) != NULL);
+    const char *made = mkdtemp(rig->dir);
+    assure(made != NULL);
     memcpy(rig->path, rig->dir, strlen(rig->dir) + 1);
     memcpy(rig->path + strlen(rig->path), "/db", sizeof("/db"));
 }
@@ -99,7 +101,8 @@ __attribute__((unused)) static void rig_end(struct rig *rig)
     }
     char command[PATH_MAX + 32];
     snprintf(command, sizeof(command), "rm -rf '%s'", rig->dir);
-    assure(system(command) == 0);
+    int status = system(command);
+    assure(status == 0);
 }
 
 /* --- waiting ----------------------------------------------------------------------- */
@@ -218,7 +221,8 @@ __attribute__((unused)) static struct record
 record_of(enum record_state state, const char *md5, const char *places)
 {
     struct record record;
-    assure(record_parse(str_of(places), &record) == 0);
+    int err = record_parse(str_of(places), &record);
+    assure(err == 0);
     record.state = state;
     snprintf(record.md5, sizeof(record.md5), "%s", md5);
     return record;
