@@ -165,11 +165,10 @@ static void asked(struct get *get, enum call_result result)
 static void head_answer(struct call *call, const struct http_head *head)
 {
     struct get *get = call_arg(call);
-    struct str value;
 
     get->status = head->status;
-    get->has_length = http_field(head, STR("Content-Length"), &value) &&
-                      http_parse_u64(value, &get->length);
+    get->has_length = head->has_length;
+    get->length = head->length;
 }
 
 static void head_done(struct call *call, enum call_result result)
