@@ -41,6 +41,10 @@ struct index *index_open(const struct index_options *options, char *err, size_t 
 void index_close(struct index **index);
 
 /* --- reading ----------------------------------------------------------------------- */
+
+/* How long a request that went unanswered may still arrive. */
+enum { REMOVAL_LATE_SECONDS = 3600 };
+
 struct removal {
     struct str place;
     int64_t due;  /* epoch seconds: not to be cleared before; 0: at once */

@@ -222,7 +222,7 @@ static int by_key_and_order(const void *x, const void *y)
 int64_t applier_run(struct applier *a, struct change *const *changes, int n,
                     struct db_batch *batch)
 {
-    int64_t late = (int64_t)time(NULL) + ORPHAN_LATE_SECONDS;
+    int64_t late = (int64_t)time(NULL) + REMOVAL_LATE_SECONDS;
     int64_t growth = 0;
     if (n > a->sorted_room) {
         a->sorted_room = n * 2;
@@ -269,7 +269,7 @@ static int settle_key(struct applier *a, struct str key, int64_t late,
 
 int index_settle(struct db *db, bool repair, bool sync, uint64_t *removals)
 {
-    int64_t late = (int64_t)time(NULL) + ORPHAN_LATE_SECONDS;
+    int64_t late = (int64_t)time(NULL) + REMOVAL_LATE_SECONDS;
     struct applier *a = applier_new(db);
     struct db_batch *batch = db_batch_new();
     struct db_cursor *cursor = db_cursor_new(db, DB_WRITER);

@@ -18,9 +18,6 @@
 #define INDEX_PLACES STR("places") /* followed by the key */
 #define INDEX_BATCH STR("batch")   /* the number of the last batch, "batch N" */
 
-/* As REMOVAL_LATE_SECONDS: how long a request that went unanswered may still arrive. */
-enum { ORPHAN_LATE_SECONDS = 3600 };
-
 struct index_key {
     size_t n;
     char text[16 + PLACEMENT_KEY_MAX];

@@ -20,8 +20,6 @@
 
 struct removals;
 
-enum { REMOVAL_LATE_SECONDS = 3600 };
-
 struct removals *removals_new(struct index *index, struct volumes *volumes,
                               int answer_ms);
 /* The sweeper runs on this loop with this client from now on. */

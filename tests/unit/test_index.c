@@ -5,10 +5,6 @@
 #include "tests/unit/index_rig.h"
 
 #include "master/index_apply.h"
-#include "master/removals.h"
-
-_Static_assert((int)ORPHAN_LATE_SECONDS == (int)REMOVAL_LATE_SECONDS,
-               "one hour, one place");
 
 /* --- changes ----------------------------------------------------------------------- */
 
