@@ -16,8 +16,6 @@
 #include "master/target.h"
 #include "master/upload.h"
 
-enum { CONNECT_MS = 2000 };
-
 enum copy_state {
     COPY_ASKING,  /* the source has not answered yet; nothing goes to the target */
     COPY_FLOWING, /* the source's bytes go to the target but for the last piece */
@@ -263,8 +261,6 @@ struct copy *copy_start(const struct copy_spec *spec,
         .method = STR("GET"),
         .target = target.path,
         .body = HTTP_BODY_NONE,
-        .connect_ms = CONNECT_MS,
-        .answer_ms = spec->answer_ms,
     };
     c->source = call_start(spec->client, &call_spec, &ops, c);
     c->loop = call_loop(c->source);

@@ -35,7 +35,6 @@
 
 enum {
     UNDER_WAY_SLOTS = 1024,
-    CONNECT_MS = 2000,
     RETRY_SECONDS = 30, /* after an answer or a silence that did not clear it */
     AGAIN_SECONDS = 15, /* at least, between two looks at a place that is clear */
 };
@@ -79,7 +78,6 @@ struct clearing {
 struct removals {
     struct index *index;
     struct volumes *volumes;
-    int answer_ms;
     int64_t born; /* second of our start */
     _Atomic uint64_t cleared;
     struct resting *resting;
@@ -337,9 +335,7 @@ static void clearing_begin(struct clearing *c, struct http_client *client)
         spec = (struct call_spec){.authority = target.authority,
                                   .method = STR("DELETE"),
                                   .target = target.path,
-                                  .body = HTTP_BODY_NONE,
-                                  .connect_ms = CONNECT_MS,
-                                  .answer_ms = r->answer_ms};
+                                  .body = HTTP_BODY_NONE};
         t->call = call_start(client, &spec, &ops, t);
         c->left++;
     }
@@ -355,13 +351,12 @@ void removals_clear(struct removals *removals, struct loop *loop,
 }
 
 /* ---------------------------------------------------------------------------------- */
-struct removals *removals_new(struct index *index, struct volumes *volumes, int answer_ms)
+struct removals *removals_new(struct index *index, struct volumes *volumes)
 {
     struct removals *r = xcalloc(1, sizeof(*r));
 
     r->index = index;
     r->volumes = volumes;
-    r->answer_ms = answer_ms;
     r->born = time(NULL);
     pthread_mutex_init(&r->lock, NULL);
     r->resting = resting_new();

@@ -20,8 +20,7 @@
 
 struct removals;
 
-struct removals *removals_new(struct index *index, struct volumes *volumes,
-                              int answer_ms);
+struct removals *removals_new(struct index *index, struct volumes *volumes);
 /* The sweeper runs on this loop with this client from now on. */
 void removals_start(struct removals *removals, struct loop *loop,
                     struct http_client *client);

@@ -22,6 +22,7 @@
 
 enum {
     LOOKUP_THREADS = 4,
+    CONNECT_MS = 2000, /* to a volume: there are others */
     SWEEPER = 0, /* the loop that runs the removals' sweeper */
 };
 
@@ -49,6 +50,7 @@ static void *shard_new(void *arg, struct loop *loop, int number)
     http_client_defaults(&client);
     client.agent = "mkv";
     client.lookups = server->lookups;
+    client.connect_ms = CONNECT_MS;
     client.answer_ms = server->master.answer_ms;
     shard->master = &server->master;
     shard->loop = loop;
@@ -118,7 +120,7 @@ int server_run(const struct config *config)
     master->index = index_open(&options, err, sizeof(err));
     if (master->index == NULL)
         goto out;
-    master->removals = removals_new(master->index, master->volumes, config->answer_ms);
+    master->removals = removals_new(master->index, master->volumes);
     server.lookups = workers_new("lookup", LOOKUP_THREADS);
 
     service_defaults(&service_config);

@@ -13,7 +13,6 @@
 #include "master/target.h"
 
 enum {
-    CONNECT_MS = 2000,
     /* A slow volume makes the others wait, and nginx drops a body that is silent for 60
        s. */
     SEND_MS = 20000,
@@ -143,7 +142,6 @@ struct upload *upload_start(const struct upload_spec *spec, const struct upload_
         .target = target.path,
         .body = spec->has_length ? HTTP_BODY_LENGTH : HTTP_BODY_CHUNKED,
         .length = spec->has_length ? spec->length : 0,
-        .connect_ms = CONNECT_MS,
         .send_ms = SEND_MS,
         .answer_ms =
             spec->has_length ? answer_limit(spec->answer_ms, spec->length) : FOREVER_MS,
