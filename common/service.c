@@ -408,15 +408,13 @@ static void *lane_main(void *arg)
 
 int service_run(struct service *service)
 {
-    int i;
+    int i, err;
     for (i = 1; i < service->n; i++) {
         char name[24];
-        int err = pthread_create(&service->lanes[i].thread, NULL, lane_main,
-                                 &service->lanes[i]);
-        if (err != 0) {
-            log_error("cannot start a thread: %s", strerror(err));
+        err = pthread_create(&service->lanes[i].thread, NULL, lane_main,
+                             &service->lanes[i]);
+        if (err != 0)
             goto failed;
-        }
         snprintf(name, sizeof name, "loop-%d", i);
         pthread_setname_np(service->lanes[i].thread, name);
     }
@@ -429,7 +427,9 @@ failed:
         loop_stop(service->lanes[i].loop);
         pthread_join(service->lanes[i].thread, NULL);
     }
-    return 1;
+    for (i = 0; i < service->n; i++) /* no loop runs: this thread stands in for theirs */
+        run_finish(&service->lanes[i].finish);
+    return -err;
 }
 
 void service_stop(struct service *service)

@@ -42,7 +42,8 @@ struct loop *service_loop(struct service *service, int number);
 int service_loops(const struct service *service);
 void *service_shard(struct service *service, int number);
 int service_port(const struct service *service);
-/* Runs until a signal has drained it. 0, or 1 when exchanges had to be cut. */
+/* Runs until a signal has drained it. 0; 1 when exchanges had to be cut at the limit;
+ * -errno when a loop's thread could not be started and nothing was served. */
 int service_run(struct service *service);
 /* Any thread, while service_run() runs: the same as SIGTERM. */
 void service_stop(struct service *service);

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/assure.h"
@@ -108,7 +109,7 @@ int server_run(const struct config *config)
     struct master *master = &server.master;
     struct service *service = NULL;
     struct service_config service_config;
-    char err[512];
+    char err[512] = "";
     int status = 2;
 
     master->volumes = volumes_new(config->volumes, config->replicas, config->subvolumes,
@@ -140,19 +141,22 @@ int server_run(const struct config *config)
 
     log_info("mkv serves on port %d, with %d volumes", service_port(service),
              volumes_count(master->volumes));
-    /* What had to be cut was never acknowledged, so it is no failure. */
-    service_run(service);
-    status = 0;
+    int ran = service_run(service);
+    if (ran < 0) {
+        snprintf(err, sizeof(err), "cannot start a thread: %s", strerror(-ran));
+        goto out;
+    }
+    status = ran;
     if (!all_over(&server)) {
         /* Operations whose clients left while the index was at work for them. Their loops
          * have stopped, so nobody can finish them; leave as a crash would, which loses
          * nothing. */
         log_warn("leaving with operations under way");
-        _exit(0);
+        _exit(status);
     }
 
 out:
-    if (status != 0)
+    if (err[0] != '\0')
         fprintf(stderr, "mkv: %s\n", err);
     if (master->removals != NULL)
         removals_free(&master->removals);

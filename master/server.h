@@ -4,9 +4,9 @@
 
 #include "master/config.h"
 
-/* Returns the exit status: 0 after a drain; 2 with one line on standard error where the
- * flags are wrong, 1 where the world is (a port in use, an index that cannot be opened).
- */
+/* Returns the exit status: 0 after a drain, 1 when requests had to be cut at its limit;
+ * with one line on standard error, 2 where the flags are wrong, 1 where the world is (a
+ * port in use, an index that cannot be opened, a thread that cannot be started). */
 int server_run(const struct config *config);
 
 #endif

@@ -103,7 +103,6 @@ static int serve(const struct options *o, const char *dir)
     char err[512];
     struct volumed volumed = {.sync = o->sync};
     struct service_config config;
-    int status = 1;
 
     volumed.drives = drives_open(dir, o->threads, err, sizeof err);
     if (!volumed.drives)
@@ -131,7 +130,9 @@ static int serve(const struct options *o, const char *dir)
     log_info("serving %s on port %d%s", dir, volumed.port,
              o->sync ? "" : ", without syncing");
     drives_wake(volumed.drives, service_loop(service, 0));
-    status = service_run(service);
+    int status = service_run(service);
+    if (status < 0)
+        fprintf(stderr, "volumed: cannot start a thread: %s\n", strerror(-status));
 
     /* Jobs of requests that were cut may still run; they post to the loops. */
     signal(SIGALRM, give_up);
@@ -144,7 +145,7 @@ static int serve(const struct options *o, const char *dir)
         free(shard);
     }
     log_info("stopped");
-    return status;
+    return status < 0 ? 1 : status;
 }
 
 int main(int argc, char **argv)
