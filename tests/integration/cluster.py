@@ -30,7 +30,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import http_raw
 import leveldb
 import placement
-from http_raw import Answer, target
+from http_raw import Answer, Wire, target
 from index_records import parse_record
 
 REPO = Path(__file__).resolve().parents[2]
@@ -444,6 +444,24 @@ class Cluster:
         self.live(key, value)
         assert self.unlink(key).status == 204
         return value
+
+    def begin_put(self, key: bytes, sent: bytes, probe: str = "DELETE") -> Wire:
+        """A PUT that the master is at work on: `sent` is its head and what there is of its body.
+        `probe` is a method that changes nothing of the key as it is; it tells of the claim."""
+        for _attempt in range(10):
+            wire = Wire(self.master.address)
+            wire.send(sent)
+
+            def decided(wire: Wire = wire) -> bool:
+                # The probe takes the key for a moment as well, and may be in the PUT's way.
+                return wire.readable() or self.request(probe, key).status == 409
+
+            wait_until(decided, 10, f"the PUT of {key!r} under way")
+            if not wire.readable():
+                return wire
+            assert wire.answer().status == 409
+            wire.close()
+        raise AssertionError(f"{probe} was always in the way of the PUT of {key!r}")
 
     def keys(self, prefix: bytes | str = "/", unlinked: bool = False, limit: int | None = None):
         """All keys below a prefix; with a limit page by page."""

@@ -5,6 +5,7 @@
 
 import http.client
 import re
+import select
 import socket
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
@@ -119,6 +120,10 @@ class Wire:
         else:
             body = self._file.read()
         return Answer(status, fields, body)
+
+    def readable(self) -> bool:
+        """Something has come, or the end."""
+        return bool(select.select([self.socket], [], [], 0)[0])
 
     def at_end(self) -> bool:
         """Nothing more comes: the server closes the connection."""

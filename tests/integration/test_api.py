@@ -257,11 +257,8 @@ def test_busy_key(cluster, key, state):
     """While a PUT runs, every other change of the key is refused at once, and reads see what
     was there before."""
     bring(cluster, key, state)
-    with Wire(cluster.master.address) as wire:
-        wire.send(b"PUT %s HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n12345" % key)
-        # Of an unlinked key only what would change nothing can be used to see the claim.
-        probe = "DELETE" if state == "absent" else "UNLINK"
-        wait_until(lambda: cluster.request(probe, key).status == 409, 5, "the key is claimed")
+    sent = b"PUT %s HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n12345" % key
+    with cluster.begin_put(key, sent, "DELETE" if state == "absent" else "UNLINK") as wire:
         for method in ("PUT", "DELETE", "UNLINK", "RELINK"):
             answer = cluster.request(method, key, b"mine" if method == "PUT" else None)
             assert answer.status == 409, method

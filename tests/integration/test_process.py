@@ -174,9 +174,8 @@ def test_drain(number):
     """What runs is finished, what comes is refused, and then the exit status is 0."""
     with Cluster(KINDS["volumed"]) as cluster:
         idle = Wire(cluster.master.address)
-        with Wire(cluster.master.address) as wire:
-            wire.send(b"PUT /slow HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n12345")
-            wait_until(lambda: cluster.delete(b"/slow").status == 409, 5, "the PUT under way")
+        sent = b"PUT /slow HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n12345"
+        with cluster.begin_put(b"/slow", sent) as wire:
             process = cluster.master.process
             process.send_signal(number)
 

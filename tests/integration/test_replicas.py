@@ -6,7 +6,6 @@ import os
 import pytest
 
 from cluster import Cluster, location_parts, wait_until
-from http_raw import Wire
 
 VALUE = b"the value"
 FIVE = {
@@ -148,11 +147,9 @@ def test_volume_dies_in_the_middle_of_a_body(five, key, size):
     """The next in rank gets all of the value: from the buffer, or copied from a replica."""
     value = b"%07d\n" % size * (size // 8)
     homes = five.homes(key)
-    with Wire(five.master.address) as wire:
-        half = len(value) // 2
-        wire.send(b"PUT %s HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % (key, len(value)))
-        wire.send(value[:half])
-        wait_until(lambda: five.delete(key).status == 409, 5, "the PUT under way")
+    half = len(value) // 2
+    head = b"PUT %s HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % (key, len(value))
+    with five.begin_put(key, head + value[:half]) as wire:
         five.at(homes[1])[0].kill()
         wire.send(value[half:])
         assert wire.answer().status == 201
