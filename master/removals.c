@@ -29,8 +29,6 @@
 #include "common/assure.h"
 #include "common/log.h"
 #include "common/placement.h"
-#include "master/resting.h"
-#include "master/sweeper.h"
 #include "master/target.h"
 
 enum {
@@ -51,15 +49,15 @@ enum clearing_state {
     CLEARING_TELLING, /* all are over; the index is being told */
 };
 
-struct target_place {
+struct asked_place {
     struct clearing *clearing;
     struct str place;
     struct call *call;
     int64_t due, late; /* as listed */
     int status;
     enum fate fate;
-    bool entered;              /* it stands in the table */
-    struct target_place *next; /* in its slot */
+    bool entered;             /* it stands in the table */
+    struct asked_place *next; /* in its slot */
 };
 
 struct clearing {
@@ -72,7 +70,7 @@ struct clearing {
     int left; /* DELETEs under way */
     struct clearing *prev, *next;
     int n;
-    struct target_place target[];
+    struct asked_place asked[];
 };
 
 struct removals {
@@ -81,15 +79,14 @@ struct removals {
     int64_t born; /* second of our start */
     _Atomic uint64_t cleared;
     struct resting *resting;
-    struct sweeper *sweeper;
 
     pthread_mutex_t lock; /* what follows */
-    struct target_place *under_way[UNDER_WAY_SLOTS];
+    struct asked_place *under_way[UNDER_WAY_SLOTS];
     struct clearing *clearings;
 };
 
 /* --- the table of places under way ------------------------------------------------- */
-static struct target_place **slot_of(struct removals *r, struct str key, struct str place)
+static struct asked_place **slot_of(struct removals *r, struct str key, struct str place)
 {
     uint64_t h = 0xcbf29ce484222325U; /* FNV-1a */
 
@@ -101,11 +98,11 @@ static struct target_place **slot_of(struct removals *r, struct str key, struct 
 }
 
 /* Under the lock. */
-static void enter(struct removals *r, struct target_place *t)
+static void enter(struct removals *r, struct asked_place *t)
 {
-    struct target_place **slot = slot_of(r, t->clearing->key, t->place);
+    struct asked_place **slot = slot_of(r, t->clearing->key, t->place);
 
-    for (struct target_place *o = *slot; o; o = o->next)
+    for (struct asked_place *o = *slot; o; o = o->next)
         if (str_eq(o->place, t->place) && str_eq(o->clearing->key, t->clearing->key))
             return;
     t->next = *slot;
@@ -114,9 +111,9 @@ static void enter(struct removals *r, struct target_place *t)
 }
 
 /* Under the lock. */
-static void leave(struct removals *r, struct target_place *t)
+static void leave(struct removals *r, struct asked_place *t)
 {
-    struct target_place **at = slot_of(r, t->clearing->key, t->place);
+    struct asked_place **at = slot_of(r, t->clearing->key, t->place);
 
     if (!t->entered)
         return;
@@ -127,11 +124,17 @@ static void leave(struct removals *r, struct target_place *t)
 }
 
 /* --- a clearing ------------------------------------------------------------------- */
+static void set_state(struct clearing *c, enum clearing_state to)
+{
+    assure(c->state == CLEARING_ASKING && to == CLEARING_TELLING);
+    c->state = to;
+}
+
 static struct clearing *clearing_new(struct removals *r, struct loop *loop,
                                      struct str key, const struct str *places, int n,
                                      void (*done)(void *arg), void *arg)
 {
-    size_t size = sizeof(struct clearing) + (size_t)n * sizeof(struct target_place);
+    size_t size = sizeof(struct clearing) + (size_t)n * sizeof(struct asked_place);
     struct clearing *c;
     size_t text = key.n;
     char *at;
@@ -144,8 +147,8 @@ static struct clearing *clearing_new(struct removals *r, struct loop *loop,
     c->key = (struct str){memcpy(at, key.p, key.n), key.n};
     at += key.n;
     for (int i = 0; i < n; i++) {
-        c->target[i] = (struct target_place){.clearing = c};
-        c->target[i].place =
+        c->asked[i] = (struct asked_place){.clearing = c};
+        c->asked[i].place =
             (struct str){memcpy(at, places[i].p, places[i].n), places[i].n};
         at += places[i].n;
     }
@@ -161,7 +164,7 @@ static void clearing_over(struct clearing *c)
     if (r) {
         pthread_mutex_lock(&r->lock);
         for (int i = 0; i < c->n; i++)
-            leave(r, &c->target[i]);
+            leave(r, &c->asked[i]);
         if (c->prev)
             c->prev->next = c->next;
         else
@@ -195,7 +198,7 @@ static int64_t look_again(int64_t late, int64_t now)
 }
 
 /* What the index is to know of one place; false: nothing new. */
-static bool tell(const struct target_place *t, int64_t born, int64_t now,
+static bool tell(const struct asked_place *t, int64_t born, int64_t now,
                  struct change *change)
 {
     int64_t late = t->late;
@@ -230,12 +233,12 @@ static void tell_index(struct clearing *c)
     int64_t now = time(NULL);
     bool any = false;
 
-    assure(c->state == CLEARING_ASKING && c->left == 0);
-    c->state = CLEARING_TELLING;
+    assure(c->left == 0);
+    set_state(c, CLEARING_TELLING);
     for (int i = 0; i < c->n; i++)
-        if (c->target[i].entered && tell(&c->target[i], r->born, now, change)) {
+        if (c->asked[i].entered && tell(&c->asked[i], r->born, now, change)) {
             any = true;
-            if (c->target[i].fate == FATE_CLEARED)
+            if (c->asked[i].fate == FATE_CLEARED)
                 atomic_fetch_add_explicit(&r->cleared, 1, memory_order_relaxed);
         }
     if (any) {
@@ -248,14 +251,14 @@ static void tell_index(struct clearing *c)
 
 static void on_answer(struct call *call, const struct http_head *head)
 {
-    struct target_place *t = call_arg(call);
+    struct asked_place *t = call_arg(call);
 
     t->status = head->status;
 }
 
 static void on_done(struct call *call, enum call_result result)
 {
-    struct target_place *t = call_arg(call);
+    struct asked_place *t = call_arg(call);
     struct clearing *c = t->clearing;
 
     if (result != CALL_OK)
@@ -287,7 +290,7 @@ static void drop_unlisted(struct clearing *c)
 
     pthread_mutex_lock(&r->lock);
     for (int i = 0; i < c->n; i++) {
-        struct target_place *t = &c->target[i];
+        struct asked_place *t = &c->asked[i];
         bool listed = false;
 
         for (int j = 0; known && j < entry.n_removals; j++) {
@@ -320,12 +323,12 @@ static void clearing_begin(struct clearing *c, struct http_client *client)
         c->next->prev = c;
     r->clearings = c;
     for (int i = 0; i < c->n; i++)
-        enter(r, &c->target[i]);
+        enter(r, &c->asked[i]);
     pthread_mutex_unlock(&r->lock);
     drop_unlisted(c);
 
     for (int i = 0; i < c->n; i++) {
-        struct target_place *t = &c->target[i];
+        struct asked_place *t = &c->asked[i];
         struct target target;
         struct call_spec spec;
 
@@ -351,7 +354,8 @@ void removals_clear(struct removals *removals, struct loop *loop,
 }
 
 /* ---------------------------------------------------------------------------------- */
-struct removals *removals_new(struct index *index, struct volumes *volumes)
+struct removals *removals_new(struct index *index, struct volumes *volumes,
+                              struct resting *resting)
 {
     struct removals *r = xcalloc(1, sizeof(*r));
 
@@ -359,8 +363,7 @@ struct removals *removals_new(struct index *index, struct volumes *volumes)
     r->volumes = volumes;
     r->born = time(NULL);
     pthread_mutex_init(&r->lock, NULL);
-    r->resting = resting_new();
-    r->sweeper = sweeper_new(r, index, r->resting);
+    r->resting = resting;
     return r;
 }
 
@@ -376,16 +379,6 @@ uint64_t removals_cleared(const struct removals *r)
     return atomic_load_explicit(&r->cleared, memory_order_relaxed);
 }
 
-void removals_start(struct removals *r, struct loop *loop, struct http_client *client)
-{
-    sweeper_start(r->sweeper, loop, client);
-}
-
-void removals_stop(struct removals *r)
-{
-    sweeper_stop(r->sweeper);
-}
-
 void removals_free(struct removals **removals)
 {
     struct removals *r = *removals;
@@ -399,8 +392,6 @@ void removals_free(struct removals **removals)
         if (c->state == CLEARING_ASKING)
             free(c);
     }
-    sweeper_free(&r->sweeper);
-    resting_free(&r->resting);
     pthread_mutex_destroy(&r->lock);
     free(r);
 }

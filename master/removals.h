@@ -7,7 +7,8 @@
  * It is cleared when the volume answered 204 or 404, and then taken off the list; unless
  * a request for that place went unanswered within the last hour (`late`): then it stays
  * listed and is cleared once more when the hour is over. What could not be cleared is
- * swept again and again. A place that the key's record names is never cleared.
+ * swept again and again (sweeper.h). A place that the key's record names is never
+ * cleared.
  */
 #ifndef MASTER_REMOVALS_H
 #define MASTER_REMOVALS_H
@@ -16,16 +17,16 @@
 #include "common/loop.h"
 #include "common/str.h"
 #include "master/index.h"
+#include "master/resting.h"
 #include "master/volumes.h"
 
 struct removals;
 
-struct removals *removals_new(struct index *index, struct volumes *volumes);
-/* The sweeper runs on this loop with this client from now on. */
-void removals_start(struct removals *removals, struct loop *loop,
-                    struct http_client *client);
-/* On that loop, before its client is freed. */
-void removals_stop(struct removals *removals);
+/* What is given must outlive it; `resting` is told how the DELETEs went. */
+struct removals *removals_new(struct index *index, struct volumes *volumes,
+                              struct resting *resting);
+/* After the loops have stopped and their clients are freed, before the index is closed.
+ * No done() follows. */
 void removals_free(struct removals **removals);
 
 /* The `due` to list a removal with that may be cleared at once: now, and known to be of

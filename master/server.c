@@ -18,13 +18,15 @@
 #include "common/workers.h"
 #include "master/master.h"
 #include "master/removals.h"
+#include "master/resting.h"
 #include "master/route.h"
 #include "master/stock.h"
+#include "master/sweeper.h"
 
 enum {
     LOOKUP_THREADS = 4,
     CONNECT_MS = 2000, /* to a volume: there are others */
-    SWEEPER = 0, /* the loop that runs the removals' sweeper */
+    SWEEPER = 0, /* the loop that runs the sweeper */
 };
 
 /* Kept until the end: whether all requests of a shard are over is asked after its loop
@@ -38,6 +40,8 @@ struct kept_shard {
 struct server {
     struct master master;
     struct workers *lookups;
+    struct resting *resting;
+    struct sweeper *sweeper;
     struct kept_shard *shards;
 };
 
@@ -60,7 +64,7 @@ static void *shard_new(void *arg, struct loop *loop, int number)
     kept->next = server->shards;
     server->shards = kept;
     if (number == SWEEPER)
-        removals_start(server->master.removals, loop, shard->client);
+        sweeper_start(server->sweeper, loop, shard->client);
     return shard;
 }
 
@@ -70,7 +74,7 @@ static void shard_free(void *arg, void *ctx)
     struct kept_shard *kept = container_of(ctx, struct kept_shard, shard);
 
     if (kept->number == SWEEPER)
-        removals_stop(server->master.removals);
+        sweeper_stop(server->sweeper);
     http_client_free(&kept->shard.client);
     stock_free_all();
 }
@@ -121,7 +125,9 @@ int server_run(const struct config *config)
     master->index = index_open(&options, err, sizeof(err));
     if (master->index == NULL)
         goto out;
-    master->removals = removals_new(master->index, master->volumes);
+    server.resting = resting_new();
+    master->removals = removals_new(master->index, master->volumes, server.resting);
+    server.sweeper = sweeper_new(master->removals, master->index, server.resting);
     server.lookups = workers_new("lookup", LOOKUP_THREADS);
 
     service_defaults(&service_config);
@@ -160,6 +166,10 @@ out:
         fprintf(stderr, "mkv: %s\n", err);
     if (master->removals != NULL)
         removals_free(&master->removals);
+    if (server.sweeper != NULL)
+        sweeper_free(&server.sweeper);
+    if (server.resting != NULL)
+        resting_free(&server.resting);
     if (master->index != NULL)
         index_close(&master->index);
     if (server.lookups != NULL)
