@@ -74,17 +74,15 @@ struct service {
 };
 
 /* What the signal handler reaches. One service a process catches signals. */
-static volatile sig_atomic_t got_stop, got_usr1;
+static volatile sig_atomic_t got_stop;
 static int signal_fd = -1;
 
 static void on_signal(int number)
 {
     int err = errno;
     uint64_t one = 1;
-    if (number == SIGUSR1)
-        got_usr1 = 1;
-    else
-        got_stop = 1;
+    (void)number;
+    got_stop = 1;
     ssize_t n = write(signal_fd, &one, sizeof one);
     (void)n; /* full means readable */
     errno = err;
@@ -262,11 +260,6 @@ static void on_signals(struct watch *watch, uint32_t events)
     (void)events;
     if (read(watch->fd, &count, sizeof count) < 0)
         return;
-    if (got_usr1) {
-        got_usr1 = 0;
-        if (service->config.on_usr1)
-            service->config.on_usr1(service->config.arg);
-    }
     if (got_stop || atomic_load(&service->stop))
         drain(service);
 }
@@ -278,7 +271,7 @@ static int catch_signals(struct service *service)
     signal_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (signal_fd < 0)
         return -errno;
-    got_stop = got_usr1 = 0;
+    got_stop = 0;
     service->signals.fd = signal_fd;
     service->signals.ready = on_signals;
     sigemptyset(&catch.sa_mask);
@@ -286,7 +279,6 @@ static int catch_signals(struct service *service)
     sigaction(SIGPIPE, &ignore, NULL); /* sendfile has no MSG_NOSIGNAL */
     sigaction(SIGTERM, &catch, NULL);
     sigaction(SIGINT, &catch, NULL);
-    sigaction(SIGUSR1, &catch, NULL);
     return watch_add(service->lanes[0].loop, &service->signals, EPOLLIN);
 }
 
@@ -383,16 +375,6 @@ struct loop *service_loop(struct service *service, int number)
     return service->lanes[number].loop;
 }
 
-int service_loops(const struct service *service)
-{
-    return service->n;
-}
-
-void *service_shard(struct service *service, int number)
-{
-    return service->lanes[number].shard;
-}
-
 int service_port(const struct service *service)
 {
     return service->port;
@@ -462,7 +444,6 @@ void service_free(struct service **servicep)
     if (service->signals.fd > 0) {
         signal(SIGTERM, SIG_DFL);
         signal(SIGINT, SIG_DFL);
-        signal(SIGUSR1, SIG_DFL);
         close(service->signals.fd);
     }
     block_stock_free();

@@ -4,8 +4,7 @@
  *
  * New connections go to the loop that has the fewest. Running out of descriptors pauses
  * accepting for a second, then it goes on. SIGTERM and SIGINT drain: no more accepts,
- * running exchanges finish (up to drain_ms), then service_run returns. SIGUSR1 calls
- * on_usr1.
+ * running exchanges finish (up to drain_ms), then service_run returns.
  */
 #ifndef COMMON_SERVICE_H
 #define COMMON_SERVICE_H
@@ -28,7 +27,6 @@ struct service_config {
     void *(*shard_new)(void *arg, struct loop *loop, int number);
     /* On that loop's thread after its last exchange is over (or cut), before it stops. */
     void (*shard_free)(void *arg, void *shard);
-    void (*on_usr1)(void *arg); /* on the first loop; may be NULL */
     void *arg;
 };
 
@@ -39,8 +37,6 @@ struct service *service_new(const struct service_config *config, char *err,
 /* The first loop, for what there is one of (signals, sweepers); it exists before it runs.
  */
 struct loop *service_loop(struct service *service, int number);
-int service_loops(const struct service *service);
-void *service_shard(struct service *service, int number);
 int service_port(const struct service *service);
 /* Runs until a signal has drained it. 0; 1 when exchanges had to be cut at the limit;
  * -errno when a loop's thread could not be started and nothing was served. */
