@@ -5,8 +5,6 @@
  * The claim is held until the clearing is over, so that a PUT that follows the 204 finds
  * its home free. A client that leaves changes nothing.
  */
-#include <errno.h>
-
 #include "common/assure.h"
 #include "master/operations.h"
 #include "master/removals.h"
@@ -48,15 +46,11 @@ static void delete_free(struct delete *d)
 /* The last thing done to a DELETE: it may be gone when this returns. */
 static void answer(struct delete *d, int status, const char *why)
 {
-    struct exchange *ex = d->request->ex;
-
     set_state(d, DELETE_ANSWERED);
-    if (!ex)
-        delete_free(d);
-    else if (status == 204)
-        exchange_reply(ex, 204, NULL, STR(""));
+    if (d->request->ex)
+        request_answer(d->request, status, why);
     else
-        exchange_error(ex, status, why);
+        delete_free(d);
 }
 
 static void release(struct delete *d)
@@ -106,8 +100,10 @@ static void on_claimed(void *arg, int err, struct entry *entry)
     struct delete *d = arg;
 
     if (err != 0) {
-        answer(d, err == -EBUSY ? 409 : 503,
-               err == -EBUSY ? "the key is busy" : "the index cannot be read");
+        const char *why;
+        int status = request_claim_refused(err, &why);
+
+        answer(d, status, why);
         return;
     }
     d->entry = *entry;

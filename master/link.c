@@ -5,8 +5,6 @@
  * Once begun the operation runs to its end, whether the client waits for it or not: the
  * claim is released after the commit, never before.
  */
-#include <errno.h>
-
 #include "master/operations.h"
 #include "master/stock.h"
 
@@ -25,17 +23,13 @@ static void link_free(struct link *link)
 }
 
 /* Answers, where somebody still listens; over() frees then. */
-static void finish(struct link *link, int status, const char *text)
+static void finish(struct link *link, int status, const char *why)
 {
-    struct exchange *ex = link->request->ex;
-
     link->running = false;
-    if (ex == NULL)
-        link_free(link);
-    else if (status == 204)
-        exchange_reply(ex, 204, NULL, STR(""));
+    if (link->request->ex != NULL)
+        request_answer(link->request, status, why);
     else
-        exchange_error(ex, status, text);
+        link_free(link);
 }
 
 static void committed(void *arg, int err)
@@ -54,19 +48,18 @@ static void claimed(void *arg, int err, struct entry *entry)
     struct change *change;
 
     if (err != 0) {
+        const char *why;
+        int status = request_claim_refused(err, &why);
+
         entry_clear(entry);
-        if (err == -EBUSY)
-            finish(link, 409, "another request is at work on this key");
-        else
-            finish(link, 503, "the index cannot be read");
+        finish(link, status, why);
         return;
     }
     if (entry->record.state != link->from) {
         entry_clear(entry);
         index_release(index, r->key);
         finish(link, 404,
-               link->from == RECORD_LIVE ? "there is no such key"
-                                         : "no such key is unlinked");
+               link->from == RECORD_LIVE ? "no such key" : "no such key is unlinked");
         return;
     }
     entry->record.state = link->to;

@@ -51,4 +51,10 @@ struct request {
 struct request *request_new(struct shard *shard, struct exchange *ex);
 void request_free(struct request **request);
 
+/* Answers what changed something, or did not: with nothing but the status, or where that
+ * is an error with a line that says why. The exchange must be there. */
+void request_answer(const struct request *request, int status, const char *why);
+/* The status, and the line, for a claim that ended in err. */
+int request_claim_refused(int err, const char **why);
+
 #endif

@@ -12,7 +12,6 @@
  * and followed by step(), which alone decides what is done next. The body's last piece is
  * held back until all checks on it have passed; see held.h and replica_set.h.
  */
-#include <errno.h>
 #include <time.h>
 
 #include "common/assure.h"
@@ -84,8 +83,6 @@ static void put_free(struct put *put)
 /* The last thing done to a PUT: it may be gone when this returns. */
 static void answer(struct put *put, int status, const char *why)
 {
-    struct exchange *ex = put->request->ex;
-
     if (put->set)
         replica_set_free(&put->set);
     if (put->has_entry)
@@ -93,12 +90,10 @@ static void answer(struct put *put, int status, const char *why)
     held_clear(&put->held);
     md5_free(&put->md5);
     set_state(put, PUT_ANSWERED);
-    if (!ex)
-        put_free(put);
-    else if (status == 201)
-        exchange_reply(ex, 201, NULL, STR(""));
+    if (put->request->ex)
+        request_answer(put->request, status, why);
     else
-        exchange_error(ex, status, why);
+        put_free(put);
 }
 
 /* The same, of a PUT that holds the claim. Released first: a client that has its answer
@@ -330,12 +325,11 @@ static void on_claimed(void *arg, int err, struct entry *entry)
     struct put *put = arg;
     const struct http_head *head;
 
-    if (err == -EBUSY) {
-        answer(put, 409, "the key is busy");
-        return;
-    }
     if (err != 0) {
-        answer(put, 503, "the index cannot be read");
+        const char *why;
+        int status = request_claim_refused(err, &why);
+
+        answer(put, status, why);
         return;
     }
     put->entry = *entry;

@@ -1,7 +1,9 @@
 /*
- * Requests on their way to an operation. They come from a per-thread stock: one is needed
- * for every request, a missing key's GET included.
+ * Requests on their way to an operation, and what operations answer alike. They come from
+ * a per-thread stock: one is needed for every request, a missing key's GET included.
  */
+#include <errno.h>
+
 #include "master/master.h"
 #include "master/stock.h"
 
@@ -24,4 +26,18 @@ void request_free(struct request **request)
     (*request)->shard->running--;
     stock_put(&requests, *request);
     *request = NULL;
+}
+
+void request_answer(const struct request *request, int status, const char *why)
+{
+    if (status < 300)
+        exchange_reply(request->ex, status, NULL, STR(""));
+    else
+        exchange_error(request->ex, status, why);
+}
+
+int request_claim_refused(int err, const char **why)
+{
+    *why = err == -EBUSY ? "the key is busy" : "the index cannot be read";
+    return err == -EBUSY ? 409 : 503;
 }
