@@ -15,8 +15,8 @@
 #include <time.h>
 
 #include "common/log.h"
+#include "common/stock.h"
 #include "master/operations.h"
-#include "master/stock.h"
 #include "master/target.h"
 
 enum {
@@ -116,21 +116,14 @@ static void reply_absent(struct get *get)
 {
     struct exchange *ex = get->request->ex;
     const char *fallback = get->request->shard->master->fallback;
+    struct str path = get->request->path;
     struct http_fields fields;
-    struct str path;
-    const char *mark;
 
     if (fallback[0] == '\0') {
         exchange_reply(ex, 404, NULL, STR(""));
         return;
     }
     /* The path as the client sent it: it is percent-encoded already. */
-    path = exchange_head(ex)->target;
-    mark = memchr(path.p, '?', path.n);
-    if (mark != NULL)
-        path.n = (size_t)(mark - path.p);
-    if (path.n == 0)
-        path = STR("/");
     http_fields_init(&fields);
     http_fields_add(&fields, "Location", "http://%s%.*s", fallback, (int)path.n, path.p);
     exchange_reply(ex, 302, &fields, STR(""));

@@ -19,6 +19,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "master/operations.h"
+#include "master/query.h"
 
 enum {
     LIST_MAX = 1000000,     /* keys of a list without a limit */
@@ -62,14 +63,10 @@ static void list_free(struct list *list)
 static int parameter(struct str query, struct str name, char *out, struct str *value)
 {
     char plain[HTTP_LINE_MAX];
+    struct str one;
     ssize_t n;
 
-    while (query.n > 0) {
-        const char *amp = memchr(query.p, '&', query.n);
-        struct str one = {query.p, amp == NULL ? query.n : (size_t)(amp - query.p)};
-
-        query.p += one.n + (amp != NULL);
-        query.n -= one.n + (amp != NULL);
+    while (query_next(&query, &one)) {
         if (one.n <= name.n || !str_starts(one, name) || one.p[name.n] != '=')
             continue;
         one.p += name.n + 1;

@@ -43,11 +43,12 @@ struct request {
     struct shard *shard;
     struct exchange *ex; /* the operation sets it to NULL in its over() */
     struct str key;      /* points into keybuf */
-    struct str query;    /* as sent, without '?'; points into the head */
+    struct str path;     /* as sent, still percent-encoded; points into the head */
+    struct str query;    /* the same, without '?' */
     char keybuf[PLACEMENT_KEY_MAX];
 };
 
-/* With an empty key and query. Own thread, as request_free. */
+/* With an empty key, path and query. Own thread, as request_free. */
 struct request *request_new(struct shard *shard, struct exchange *ex);
 void request_free(struct request **request);
 

@@ -4,8 +4,8 @@
  */
 #include <errno.h>
 
+#include "common/stock.h"
 #include "master/master.h"
-#include "master/stock.h"
 
 static _Thread_local struct stock requests = {.size = sizeof(struct request)};
 
@@ -17,7 +17,8 @@ struct request *request_new(struct shard *shard, struct exchange *ex)
     request->shard = shard;
     request->ex = ex;
     request->key = (struct str){request->keybuf, 0};
-    request->query = (struct str){"", 0};
+    request->path = STR("");
+    request->query = STR("");
     return request;
 }
 

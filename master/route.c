@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "master/master.h"
 #include "master/operations.h"
+#include "master/query.h"
 
 #define ALLOW "GET, HEAD, LIST, PUT, DELETE, UNLINK, RELINK"
 
@@ -46,14 +47,8 @@ static bool is_read(struct str method)
 }
 
 /* --- refusals ---------------------------------------------------------------------- */
-static void refused_over(struct exchange *ex, enum exchange_end how)
-{
-    (void)ex;
-    (void)how;
-}
-
 /* A body that comes along is dropped by the server. */
-static const struct exchange_ops refused_ops = {.over = refused_over};
+static const struct exchange_ops refused_ops = {0};
 
 static void refuse(struct exchange *ex, int status, const char *text)
 {
@@ -73,21 +68,6 @@ static void refuse_method(struct exchange *ex)
 }
 
 /* --- queries ----------------------------------------------------------------------- */
-/* Cuts the next parameter off a query; false at its end. */
-static bool next_parameter(struct str *query, struct str *parameter)
-{
-    const char *amp;
-
-    if (query->n == 0)
-        return false;
-    amp = memchr(query->p, '&', query->n);
-    *parameter =
-        (struct str){query->p, amp == NULL ? query->n : (size_t)(amp - query->p)};
-    query->p += parameter->n + (amp != NULL);
-    query->n -= parameter->n + (amp != NULL);
-    return true;
-}
-
 /* Does any parameter belong to S3's own requests? */
 static bool is_s3(struct str query)
 {
@@ -97,7 +77,7 @@ static bool is_s3(struct str query)
     };
     struct str parameter;
 
-    while (next_parameter(&query, &parameter)) {
+    while (query_next(&query, &parameter)) {
         const char *equals = memchr(parameter.p, '=', parameter.n);
 
         if (equals != NULL)
@@ -114,14 +94,15 @@ static bool is_list(struct str query)
 {
     struct str first;
 
-    return next_parameter(&query, &first) &&
+    return query_next(&query, &first) &&
            (str_eq(first, STR("list")) || str_eq(first, STR("unlinked")));
 }
 
 /* --- dispatch ---------------------------------------------------------------------- */
-/* Decodes the path into the request's key. 0, or the HTTP status of what is wrong. */
-static int decode_key(struct str path, struct request *request)
+/* Decodes the path into the key. 0, or the HTTP status of what is wrong. */
+static int decode_key(struct request *request)
 {
+    struct str path = request->path;
     char raw[RAW_PATH_MAX];
     ssize_t n;
 
@@ -145,16 +126,12 @@ static int decode_key(struct str path, struct request *request)
 void master_on_request(void *ctx, struct exchange *ex)
 {
     const struct http_head *head = exchange_head(ex);
-    struct str path = head->target, query = STR("");
-    const char *mark = memchr(path.p, '?', path.n);
     operation *run = operation_of(head->method);
     struct request *request;
+    struct str path, query;
     int status;
 
-    if (mark != NULL) {
-        query = (struct str){mark + 1, path.n - (size_t)(mark - path.p) - 1};
-        path.n = (size_t)(mark - path.p);
-    }
+    query_split(head->target, &path, &query);
     if (path.n == 0)
         path = STR("/"); /* "GET http://host HTTP/1.1" */
 
@@ -178,8 +155,9 @@ void master_on_request(void *ctx, struct exchange *ex)
         return refuse(ex, 400, "the path must begin with /");
 
     request = request_new(ctx, ex);
+    request->path = path;
     request->query = query;
-    status = decode_key(path, request);
+    status = decode_key(request);
     if (status != 0) {
         request_free(&request);
         return refuse(ex, status,
@@ -194,17 +172,15 @@ void master_on_request(void *ctx, struct exchange *ex)
 void master_on_finished(void *ctx, const struct exchange *ex)
 {
     const struct http_head *head = exchange_head(ex);
-    struct str path = head->target, query = STR("");
-    const char *mark = path.n == 0 ? NULL : memchr(path.p, '?', path.n);
+    struct str path, query;
     char raw[HTTP_LINE_MAX], key[JSON_STRING_MAX(PLACEMENT_KEY_MAX)];
     struct exchange_stats stats;
     ssize_t n = -1;
 
     (void)ctx;
-    if (mark != NULL) {
-        query = (struct str){mark, path.n - (size_t)(mark - path.p)};
-        path.n = (size_t)(mark - path.p);
-    }
+    query_split(head->target, &path, &query);
+    if (path.n < head->target.n)
+        query = (struct str){query.p - 1, query.n + 1}; /* with its '?' */
     if (path.n <= sizeof(raw))
         n = http_percent_decode(path, raw);
     if (n >= 0)
