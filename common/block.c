@@ -1,49 +1,35 @@
 /*
- * The stock of blocks is per thread, so that getting one is a pointer exchange and no
- * lock is taken. It is small: its worth is in the common case of one request after the
- * other.
+ * Blocks come from stocks, per thread, so that getting one is a pointer exchange and no
+ * lock is taken. They are small: their worth is in the common case of one request after
+ * the other.
  */
 #include "common/block.h"
 
-#include <stdlib.h>
-
 #include "common/assure.h"
+#include "common/stock.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define STOCKED 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define STOCKED 0
-#endif
-#endif
-#ifndef STOCKED
-#define STOCKED 1
-#endif
-
-struct stock {
-    struct block *first;
-    unsigned n;
+/* 2 MiB and 4 MiB a thread at most. */
+static _Thread_local struct stock small_blocks = {
+    .size = sizeof(struct block) + BLOCK_SMALL,
+    .most = 256,
+};
+static _Thread_local struct stock large_blocks = {
+    .size = sizeof(struct block) + BLOCK_LARGE,
+    .most = 64,
 };
 
-enum { STOCK_SMALL = 256, STOCK_LARGE = 64 }; /* 2 MiB and 4 MiB a thread at most */
-
-static _Thread_local struct stock small_blocks, large_blocks;
+static struct stock *stock_of(size_t size)
+{
+    return size == BLOCK_SMALL ? &small_blocks : &large_blocks;
+}
 
 struct block *block_get(size_t size)
 {
     assure(size == BLOCK_SMALL || size == BLOCK_LARGE);
-    struct stock *stock = size == BLOCK_SMALL ? &small_blocks : &large_blocks;
-    struct block *b = stock->first;
-    if (b) {
-        stock->first = b->next;
-        stock->n--;
-    } else {
-        b = xmalloc(sizeof *b + size);
-        b->size = (uint32_t)size;
-    }
+    struct block *b = stock_get(stock_of(size));
+    b->size = (uint32_t)size;
     b->refs = 1;
     b->used = 0;
-    b->next = NULL;
     return b;
 }
 
@@ -56,29 +42,5 @@ void block_unref(struct block **bp)
     assure(b->refs > 0);
     if (--b->refs > 0)
         return;
-    struct stock *stock = b->size == BLOCK_SMALL ? &small_blocks : &large_blocks;
-    unsigned most = b->size == BLOCK_SMALL ? STOCK_SMALL : STOCK_LARGE;
-    if (!STOCKED || stock->n >= most) {
-        free(b);
-        return;
-    }
-    b->next = stock->first;
-    stock->first = b;
-    stock->n++;
-}
-
-static void stock_free(struct stock *stock)
-{
-    while (stock->first) {
-        struct block *b = stock->first;
-        stock->first = b->next;
-        free(b);
-    }
-    stock->n = 0;
-}
-
-void block_stock_free(void)
-{
-    stock_free(&small_blocks);
-    stock_free(&large_blocks);
+    stock_put(stock_of(b->size), b);
 }

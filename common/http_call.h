@@ -73,8 +73,6 @@ struct http_client {
     unsigned n_starting, n_dirty;
     bool connecting; /* the flush gives new calls their connections */
     struct call_list all;
-    struct call_list spare; /* structs, linked through `all` */
-    unsigned n_spare;
 };
 
 /* --- http_client.c --------------------------------------------------------------- */

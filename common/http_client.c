@@ -16,11 +16,9 @@
 
 #include "common/assure.h"
 #include "common/http_call.h"
+#include "common/stock.h"
 
-enum {
-    SPARE_MAX = 256,   /* ended calls' structs kept for the next */
-    SPARE_PIECES = 32, /* with a ring up to this large */
-};
+static _Thread_local struct stock calls = {.size = sizeof(struct call), .most = 256};
 
 void http_call_become(struct call *call, enum call_state state)
 {
@@ -94,14 +92,8 @@ static void call_free(struct call *call)
 {
     struct http_client *client = call->client;
     TAILQ_REMOVE(&client->all, call, all);
-    if (client->n_spare >= SPARE_MAX) {
-        http_queue_free(&call->queue, 0);
-        free(call);
-        return;
-    }
-    http_queue_free(&call->queue, SPARE_PIECES);
-    TAILQ_INSERT_HEAD(&client->spare, call, all);
-    client->n_spare++;
+    http_queue_free(&call->queue);
+    stock_put(&calls, call);
 }
 
 static void call_delist(struct call *call)
@@ -310,16 +302,8 @@ static void client_flush(struct task *task)
 /* --- starting a call ------------------------------------------------------------- */
 static struct call *call_new(struct http_client *client)
 {
-    struct call *call = TAILQ_FIRST(&client->spare);
-    if (call) {
-        struct http_queue queue = call->queue; /* empty; with its ring */
-        TAILQ_REMOVE(&client->spare, call, all);
-        client->n_spare--;
-        memset(call, 0, sizeof *call);
-        call->queue = queue;
-    } else {
-        call = xcalloc(1, sizeof *call);
-    }
+    struct call *call = stock_get(&calls);
+    memset(call, 0, sizeof *call);
     call->client = client;
     TAILQ_INSERT_TAIL(&client->all, call, all);
     return call;
@@ -452,7 +436,6 @@ struct http_client *http_client_new(struct loop *loop, const struct http_client_
     TAILQ_INIT(&client->starting);
     TAILQ_INIT(&client->dirty);
     TAILQ_INIT(&client->all);
-    TAILQ_INIT(&client->spare);
     return client;
 }
 
@@ -467,11 +450,6 @@ void http_client_free(struct http_client **clientp)
         next = TAILQ_NEXT(call, all);
         assure(call->busy == 0); /* not from within a callback */
         call_cancel(&call);
-    }
-    for (call = TAILQ_FIRST(&client->spare); call; call = next) {
-        next = TAILQ_NEXT(call, all);
-        http_queue_free(&call->queue, 0);
-        free(call);
     }
     loop_undefer(client->loop, &client->flush);
     http_pool_free(&client->pool);

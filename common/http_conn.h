@@ -119,8 +119,6 @@ struct http_server {
     atomic_int count;
     bool draining;
     struct task *drained;
-    struct out_piece *pieces; /* free ones */
-    int n_pieces;
     char common[128]; /* "Server: …\r\nDate: …\r\n" */
     size_t common_len;
     uint64_t common_until; /* loop ms */
@@ -194,6 +192,5 @@ void out_bytes(struct conn *conn, const char *data, size_t len);
 /* Queues a stretch of a file; takes the descriptor. `readers` may be NULL. */
 void out_file(struct conn *conn, int fd, int64_t off, int64_t len,
               struct workers *readers);
-void out_pieces_free(struct http_server *server);
 
 #endif

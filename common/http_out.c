@@ -15,25 +15,23 @@
 
 #include "common/assure.h"
 #include "common/http_conn.h"
+#include "common/stock.h"
 
 enum {
     WINDOW = 1024 * 1024, /* of a file, sent before others get their turn */
     IOVECS = 16,
-    PIECES_KEPT = 256,
+};
+
+static _Thread_local struct stock pieces = {
+    .size = sizeof(struct out_piece),
+    .most = 256,
 };
 
 /* --- pieces
  * ------------------------------------------------------------------------------- */
 static struct out_piece *piece_new(struct conn *conn)
 {
-    struct http_server *server = conn->server;
-    struct out_piece *p = server->pieces;
-    if (p) {
-        server->pieces = p->next;
-        server->n_pieces--;
-    } else {
-        p = xmalloc(sizeof *p);
-    }
+    struct out_piece *p = stock_get(&pieces);
     memset(p, 0, sizeof *p);
     p->fd = -1;
     p->conn = conn;
@@ -45,18 +43,12 @@ static struct out_piece *piece_new(struct conn *conn)
     return p;
 }
 
-static void piece_free(struct http_server *server, struct out_piece *p)
+static void piece_free(struct out_piece *p)
 {
     block_unref(&p->block);
     if (p->fd >= 0)
         close(p->fd);
-    if (!server || server->n_pieces >= PIECES_KEPT) {
-        free(p);
-        return;
-    }
-    p->next = server->pieces;
-    server->pieces = p;
-    server->n_pieces++;
+    stock_put(&pieces, p);
 }
 
 static void piece_shift(struct conn *conn)
@@ -65,16 +57,7 @@ static void piece_shift(struct conn *conn)
     conn->out_first = p->next;
     if (!conn->out_first)
         conn->out_last = NULL;
-    piece_free(conn->server, p);
-}
-
-void out_pieces_free(struct http_server *server)
-{
-    while (server->pieces) {
-        struct out_piece *p = server->pieces;
-        server->pieces = p->next;
-        free(p);
-    }
+    piece_free(p);
 }
 
 bool out_empty(const struct conn *conn)
@@ -193,7 +176,7 @@ static void warm_done(struct job *job)
     p->busy = false;
     p->warm = p->left < WINDOW ? p->left : WINDOW;
     if (!p->conn)
-        piece_free(NULL, p);
+        piece_free(p);
     else
         conn_schedule(p->conn);
 }

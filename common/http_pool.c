@@ -18,12 +18,14 @@
 #include "common/assure.h"
 #include "common/log.h"
 #include "common/net.h"
+#include "common/stock.h"
 
 enum {
     BUCKETS = 64,
     UPSTREAMS_MAX = 1024, /* past it, those nobody uses are forgotten */
-    SPARE_MAX = 64,       /* closed connections' structs kept for the next */
 };
+
+static _Thread_local struct stock conns = {.size = sizeof(struct conn)};
 
 struct upstream {
     struct http_pool *pool;
@@ -42,22 +44,13 @@ struct http_pool {
     struct http_pool_config config;
     struct upstream *buckets[BUCKETS];
     unsigned n_upstreams;
-    TAILQ_HEAD(, conn) spare; /* structs, linked through `idle` */
-    unsigned n_spare;
 };
 
 /* --- connections ----------------------------------------------------------------- */
 static struct conn *conn_new(struct upstream *upstream, int fd)
 {
-    struct http_pool *pool = upstream->pool;
-    struct conn *conn = TAILQ_FIRST(&pool->spare);
-    if (conn) {
-        TAILQ_REMOVE(&pool->spare, conn, idle);
-        pool->n_spare--;
-        memset(conn, 0, sizeof *conn);
-    } else {
-        conn = xcalloc(1, sizeof *conn);
-    }
+    struct conn *conn = stock_get(&conns);
+    memset(conn, 0, sizeof *conn);
     TAILQ_INIT(&conn->calls);
     conn->upstream = upstream;
     upstream->refs++;
@@ -77,12 +70,7 @@ void http_pool_close(struct conn **connp)
     watch_del(pool->config.loop, &conn->watch);
     conn->transport.ops->close(&conn->transport);
     upstream_unref(&conn->upstream);
-    if (pool->n_spare >= SPARE_MAX) {
-        free(conn);
-        return;
-    }
-    TAILQ_INSERT_HEAD(&pool->spare, conn, idle);
-    pool->n_spare++;
+    stock_put(&conns, conn);
 }
 
 static void idle_remove(struct conn *conn)
@@ -387,14 +375,12 @@ struct http_pool *http_pool_new(const struct http_pool_config *config)
 {
     struct http_pool *pool = xcalloc(1, sizeof *pool);
     pool->config = *config;
-    TAILQ_INIT(&pool->spare);
     return pool;
 }
 
 void http_pool_free(struct http_pool **poolp)
 {
     struct http_pool *pool = *poolp;
-    struct conn *conn, *next;
     if (!pool)
         return;
     *poolp = NULL;
@@ -404,9 +390,5 @@ void http_pool_free(struct http_pool **poolp)
             pool->buckets[i] = upstream->chain;
             upstream_free(upstream);
         }
-    for (conn = TAILQ_FIRST(&pool->spare); conn; conn = next) {
-        next = TAILQ_NEXT(conn, idle);
-        free(conn);
-    }
     free(pool);
 }

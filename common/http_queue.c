@@ -7,14 +7,34 @@
 
 #include "common/assure.h"
 #include "common/http_client.h"
+#include "common/stock.h"
 
 enum {
-    RING_MIN = 8,
+    RING_FIRST = 32, /* pieces; what most requests never fill */
     /* Copied rather than referenced: an eighth of a large block, so that what waits pins
      * at most eight times its size. */
     COPY_MAX = 8 * 1024,
     LEAD_MAX = 10, /* eight hex digits, CRLF */
 };
+
+static _Thread_local struct stock first_rings = {
+    .size = RING_FIRST * sizeof(struct http_piece),
+    .most = 256,
+};
+
+static struct http_piece *ring_new(uint32_t room)
+{
+    return room == RING_FIRST ? stock_get(&first_rings)
+                              : xmalloc(room * sizeof(struct http_piece));
+}
+
+static void ring_free(struct http_piece *ring, uint32_t room)
+{
+    if (room == RING_FIRST)
+        stock_put(&first_rings, ring);
+    else
+        free(ring);
+}
 
 static struct http_piece *piece_at(const struct http_queue *q, uint32_t i)
 {
@@ -59,11 +79,11 @@ static void push(struct http_queue *q, struct block *block, const char *data, si
                  bool chunk)
 {
     if (q->n == q->room) {
-        uint32_t room = q->room ? q->room * 2 : RING_MIN;
-        struct http_piece *ring = xmalloc(room * sizeof *ring);
+        uint32_t room = q->room ? q->room * 2 : RING_FIRST;
+        struct http_piece *ring = ring_new(room);
         for (uint32_t i = 0; i < q->n; i++)
             ring[i] = *piece_at(q, i);
-        free(q->ring);
+        ring_free(q->ring, q->room);
         q->ring = ring;
         q->room = room;
         q->first = 0;
@@ -234,12 +254,10 @@ void http_queue_clear(struct http_queue *q)
     q->hold = false;
 }
 
-void http_queue_free(struct http_queue *q, uint32_t keep)
+void http_queue_free(struct http_queue *q)
 {
     http_queue_clear(q);
-    if (q->room <= keep)
-        return;
-    free(q->ring);
+    ring_free(q->ring, q->room);
     q->ring = NULL;
     q->room = 0;
 }

@@ -64,7 +64,7 @@ void http_queue_rewind(struct http_queue *q);
 void http_queue_let_go(struct http_queue *q);
 /* Empties it, and hold is off. */
 void http_queue_clear(struct http_queue *q);
-/* Clears it and gives the ring back, where it is larger than keep pieces. */
-void http_queue_free(struct http_queue *q, uint32_t keep);
+/* Clears it and gives the ring back. */
+void http_queue_free(struct http_queue *q);
 
 #endif

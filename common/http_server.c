@@ -102,6 +102,5 @@ void http_server_free(struct http_server **serverp)
     server->drained = NULL;
     while (server->conns)
         conn_cut(server->conns, EXCHANGE_GONE);
-    out_pieces_free(server);
     free(server);
 }

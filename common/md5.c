@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "common/assure.h"
+#include "common/stock.h"
 
 enum { STOCK_MAX = 32 }; /* contexts kept per thread, of some 250 bytes each */
 
@@ -31,7 +32,7 @@ struct kept {
 static EVP_MD *algorithm;
 static pthread_key_t kept_key; /* only for its destructor; reads go through `mine` */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static __thread struct kept *mine;
+static _Thread_local struct kept *mine;
 
 static void destroy(struct md5 *m)
 {
@@ -58,7 +59,8 @@ static void prepare(void)
 {
     algorithm = EVP_MD_fetch(NULL, "MD5", NULL);
     assure(algorithm != NULL); /* an OpenSSL built or set up without MD5 */
-    assure(pthread_key_create(&kept_key, kept_free) == 0);
+    int err = pthread_key_create(&kept_key, kept_free);
+    assure(err == 0);
 }
 
 static EVP_MD_CTX *context_new(void)
@@ -139,7 +141,7 @@ void md5_free(struct md5 **pm)
         return;
     *pm = NULL;
     k = kept();
-    if (k->stocked < STOCK_MAX) {
+    if (STOCKS_KEEP && k->stocked < STOCK_MAX) {
         m->next = k->stock;
         k->stock = m;
         k->stocked++;

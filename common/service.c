@@ -27,6 +27,7 @@
 #include "common/assure.h"
 #include "common/log.h"
 #include "common/net.h"
+#include "common/stock.h"
 
 enum {
     ACCEPTS_PER_TURN = 16,
@@ -384,7 +385,7 @@ static void *lane_main(void *arg)
 {
     struct lane *lane = arg;
     loop_run(lane->loop);
-    block_stock_free();
+    stock_free_all();
     return NULL;
 }
 
@@ -446,7 +447,7 @@ void service_free(struct service **servicep)
         signal(SIGINT, SIG_DFL);
         close(service->signals.fd);
     }
-    block_stock_free();
+    stock_free_all();
     pthread_mutex_destroy(&service->spread);
     free(service->lanes);
     free(service);

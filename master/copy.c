@@ -11,8 +11,8 @@
 #include "common/assure.h"
 #include "common/log.h"
 #include "common/md5.h"
+#include "common/stock.h"
 #include "master/held.h"
-#include "master/stock.h"
 #include "master/target.h"
 #include "master/upload.h"
 

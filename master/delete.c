@@ -6,9 +6,9 @@
  * its home free. A client that leaves changes nothing.
  */
 #include "common/assure.h"
+#include "common/stock.h"
 #include "master/operations.h"
 #include "master/removals.h"
-#include "master/stock.h"
 
 enum delete_state {
     DELETE_CLAIMING, /* the key is being claimed */

@@ -5,8 +5,8 @@
  * Once begun the operation runs to its end, whether the client waits for it or not: the
  * claim is released after the commit, never before.
  */
+#include "common/stock.h"
 #include "master/operations.h"
-#include "master/stock.h"
 
 struct link {
     struct request *request;

@@ -16,12 +16,12 @@
 
 #include "common/assure.h"
 #include "common/md5.h"
+#include "common/stock.h"
 #include "master/content_md5.h"
 #include "master/held.h"
 #include "master/operations.h"
 #include "master/removals.h"
 #include "master/replica_set.h"
-#include "master/stock.h"
 
 enum put_state {
     PUT_CLAIMING, /* the key is being claimed; nothing of ours is anywhere */

@@ -13,8 +13,8 @@
 #include <string.h>
 
 #include "common/assure.h"
+#include "common/stock.h"
 #include "master/copy.h"
-#include "master/stock.h"
 #include "master/upload.h"
 
 struct replica {

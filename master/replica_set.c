@@ -4,10 +4,10 @@
 #include <time.h>
 
 #include "common/assure.h"
+#include "common/stock.h"
 #include "master/choose.h"
 #include "master/removals.h"
 #include "master/replica.h"
-#include "master/stock.h"
 
 enum {
     FLOW_FROM = 64 * 1024, /* bodies up to this are sent when they are complete */

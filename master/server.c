@@ -20,7 +20,6 @@
 #include "master/removals.h"
 #include "master/resting.h"
 #include "master/route.h"
-#include "master/stock.h"
 #include "master/sweeper.h"
 
 enum {
@@ -76,7 +75,6 @@ static void shard_free(void *arg, void *ctx)
     if (kept->number == SWEEPER)
         sweeper_stop(server->sweeper);
     http_client_free(&kept->shard.client);
-    stock_free_all();
 }
 
 static bool all_over(const struct server *server)

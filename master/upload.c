@@ -9,7 +9,7 @@
 
 #include "common/assure.h"
 #include "common/log.h"
-#include "master/stock.h"
+#include "common/stock.h"
 #include "master/target.h"
 
 enum {

@@ -26,6 +26,7 @@
 #include "common/assure.h"
 #include "common/http_client.h"
 #include "common/net.h"
+#include "common/stock.h"
 
 enum { MIB = 1024 * 1024 };
 
@@ -250,7 +251,7 @@ static inline void bench_close(struct bench *b)
     timer_clear(b->loop, &b->timer);
     workers_free(&b->lookups);
     loop_free(&b->loop);
-    block_stock_free();
+    stock_free_all();
 }
 
 static inline void bench_leave(struct bench *b)

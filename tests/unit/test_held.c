@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/stock.h"
 #include "master/held.h"
 
 /* Sends as PUT does: all but the last piece, the rest at the end. */
@@ -129,7 +130,7 @@ static void any_pieces_come_out_as_they_went_in(void **state)
     }
     free(in);
     free(out);
-    block_stock_free();
+    stock_free_all();
 }
 
 int main(void)

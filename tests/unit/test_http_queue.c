@@ -12,6 +12,7 @@
 
 #include "common/http_client.h"
 #include "common/http_queue.h"
+#include "common/stock.h"
 
 struct model {
     char *bytes;
@@ -108,7 +109,7 @@ static void round_of(unsigned seed, bool chunk, bool hold)
     }
     assert_int_equal(len, data.len);
     assert_memory_equal(out, data.bytes, len);
-    http_queue_free(&q, 0);
+    http_queue_free(&q);
     free(out);
     free(data.bytes);
 }
@@ -131,7 +132,7 @@ static void test_small_pieces_are_few(void **state)
         http_queue_add(&q, b, b->data + (i % 30000) * 2, 1, true);
     assert_true(q.n < 20);
     assert_int_equal(b->refs, 1);
-    http_queue_free(&q, 0);
+    http_queue_free(&q);
     block_unref(&b);
 }
 
@@ -148,7 +149,7 @@ static void test_head_and_small_body_are_one_vector(void **state)
     assert_int_equal(http_queue_gather(&q, iov, HTTP_QUEUE_VECTORS, scratch), 1);
     assert_int_equal(iov[0].iov_len, 8);
     assert_memory_equal(iov[0].iov_base, "headbody", 8);
-    http_queue_free(&q, 0);
+    http_queue_free(&q);
     block_unref(&b);
 }
 
@@ -160,6 +161,6 @@ int main(void)
         cmocka_unit_test(test_head_and_small_body_are_one_vector),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    block_stock_free();
+    stock_free_all();
     return failed;
 }

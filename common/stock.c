@@ -2,24 +2,12 @@
  * Stocks, see stock.h. A stock registers itself on its thread's list when it first keeps
  * something, so that the thread's end needs no list of who has one.
  */
-#include "master/stock.h"
+#include "common/stock.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "common/assure.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define STOCK_KEEPS 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define STOCK_KEEPS 0
-#endif
-#endif
-/* Spares kept per stock: more than are lent at once under usual load, yet little memory.
- */
-#ifndef STOCK_KEEPS
-#define STOCK_KEEPS 128
-#endif
 
 static _Thread_local struct stock *stocks;
 
@@ -36,14 +24,16 @@ void *stock_get(struct stock *stock)
 
 void stock_put(struct stock *stock, void *object)
 {
+    unsigned most = stock->most == 0 ? STOCK_MOST : stock->most;
+
     if (object == NULL)
         return;
-    if (stock->kept + 1 > STOCK_KEEPS) {
+    if (!STOCKS_KEEP || stock->kept >= most) {
         free(object);
         return;
     }
     if (!stock->known) {
-        stock->known = 1;
+        stock->known = true;
         stock->next = stocks;
         stocks = stock;
     }
@@ -62,6 +52,6 @@ void stock_free_all(void)
             free(object);
         }
         stocks->kept = 0;
-        stocks->known = 0;
+        stocks->known = false;
     }
 }
