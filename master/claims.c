@@ -8,9 +8,9 @@
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "common/assure.h"
+#include "common/hash.h"
 
 enum { SHARDS = 64, BUCKETS = 128 }; /* powers of two */
 
@@ -36,8 +36,7 @@ struct claims {
 struct claims *claims_new(void)
 {
     struct claims *claims = xcalloc(1, sizeof(*claims));
-    if (getrandom(&claims->seed, sizeof(claims->seed), GRND_NONBLOCK) < 0)
-        claims->seed = (uint64_t)(uintptr_t)claims;
+    claims->seed = hash_seed();
     for (int i = 0; i < SHARDS; i++)
         pthread_mutex_init(&claims->shard[i].lock, NULL);
     return claims;
@@ -62,17 +61,6 @@ void claims_free(struct claims **claimsp)
     free(claims);
 }
 
-/* FNV-1a with a seed, its bits then spread (murmur3's finalizer). */
-static uint64_t hash_of(const struct claims *claims, struct str key)
-{
-    uint64_t h = claims->seed ^ 0xcbf29ce484222325u;
-    for (size_t i = 0; i < key.n; i++)
-        h = (h ^ (unsigned char)key.p[i]) * 0x100000001b3u;
-    h = (h ^ (h >> 33)) * 0xff51afd7ed558ccdu;
-    h = (h ^ (h >> 33)) * 0xc4ceb9fe1a85ec53u;
-    return h ^ (h >> 33);
-}
-
 static struct shard_of_claims *lock_shard(struct claims *claims, uint64_t hash)
 {
     struct shard_of_claims *s = &claims->shard[hash % SHARDS];
@@ -92,7 +80,7 @@ static struct claim **find(struct shard_of_claims *s, uint64_t hash, struct str 
 
 bool claims_take(struct claims *claims, struct str key)
 {
-    uint64_t hash = hash_of(claims, key);
+    uint64_t hash = hash_bytes(claims->seed, key);
     struct claim *claim = xmalloc(sizeof(*claim) + key.n);
     *claim = (struct claim){.hash = hash, .n = key.n};
     memcpy(claim->key, key.p, key.n);
@@ -112,7 +100,7 @@ bool claims_take(struct claims *claims, struct str key)
 
 void claims_drop(struct claims *claims, struct str key)
 {
-    uint64_t hash = hash_of(claims, key);
+    uint64_t hash = hash_bytes(claims->seed, key);
     struct shard_of_claims *s = lock_shard(claims, hash);
     struct claim **at = find(s, hash, key);
     struct claim *claim = *at;
@@ -125,7 +113,7 @@ void claims_drop(struct claims *claims, struct str key)
 
 void claims_set_marked(struct claims *claims, struct str key, bool marked)
 {
-    uint64_t hash = hash_of(claims, key);
+    uint64_t hash = hash_bytes(claims->seed, key);
     struct shard_of_claims *s = lock_shard(claims, hash);
     struct claim *claim = *find(s, hash, key);
     if (claim != NULL)
@@ -135,7 +123,7 @@ void claims_set_marked(struct claims *claims, struct str key, bool marked)
 
 bool claims_marked(struct claims *claims, struct str key)
 {
-    uint64_t hash = hash_of(claims, key);
+    uint64_t hash = hash_bytes(claims->seed, key);
     struct shard_of_claims *s = lock_shard(claims, hash);
     const struct claim *claim = *find(s, hash, key);
     bool marked = claim != NULL && claim->marked;

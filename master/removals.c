@@ -27,6 +27,7 @@
 #include <time.h>
 
 #include "common/assure.h"
+#include "common/hash.h"
 #include "common/log.h"
 #include "common/placement.h"
 #include "master/target.h"
@@ -76,7 +77,8 @@ struct clearing {
 struct removals {
     struct index *index;
     struct volumes *volumes;
-    int64_t born; /* second of our start */
+    int64_t born;  /* second of our start */
+    uint64_t seed; /* clients choose the keys */
     _Atomic uint64_t cleared;
     struct resting *resting;
 
@@ -88,13 +90,9 @@ struct removals {
 /* --- the table of places under way ------------------------------------------------- */
 static struct asked_place **slot_of(struct removals *r, struct str key, struct str place)
 {
-    uint64_t h = 0xcbf29ce484222325U; /* FNV-1a */
+    uint64_t h = hash_bytes(hash_bytes(r->seed, key), place);
 
-    for (size_t i = 0; i < key.n; i++)
-        h = (h ^ (unsigned char)key.p[i]) * 0x100000001b3U;
-    for (size_t i = 0; i < place.n; i++)
-        h = (h ^ (unsigned char)place.p[i]) * 0x100000001b3U;
-    return &r->under_way[(h ^ h >> 32) % UNDER_WAY_SLOTS];
+    return &r->under_way[h % UNDER_WAY_SLOTS];
 }
 
 /* Under the lock. */
@@ -362,6 +360,7 @@ struct removals *removals_new(struct index *index, struct volumes *volumes,
     r->index = index;
     r->volumes = volumes;
     r->born = time(NULL);
+    r->seed = hash_seed();
     pthread_mutex_init(&r->lock, NULL);
     r->resting = resting;
     return r;
