@@ -7,6 +7,7 @@
 
 #include "common/flags.h"
 #include "master/record.h"
+#include "master/volumes.h"
 
 enum { HOUR_MS = 3600 * 1000, FLAGS_MAX = 24 };
 
@@ -54,7 +55,7 @@ static void table(struct config *c, struct flag out[FLAGS_MAX])
          "what redirects call a volume that clients reach by another address"},
         {"replicas", FLAG_INT, &c->replicas, 1, RECORD_PLACES_MAX, "n",
          "copies of a value"},
-        {"subvolumes", FLAG_INT, &c->subvolumes, 1, 65536, "n",
+        {"subvolumes", FLAG_INT, &c->subvolumes, 1, SUBVOLUMES_MAX, "n",
          "disks per volume server"},
         {"sync", FLAG_BOOL, &c->sync, 0, 0, NULL,
          "have the index on disk before a write is acknowledged"},
@@ -112,10 +113,8 @@ int config_read(int argc, char **argv, struct config *config, char *err, size_t 
         snprintf(err, errlen, "need a path to the index: -db folder");
     else if (!is_authority(config->fallback))
         snprintf(err, errlen, "-fallback: '%s' is not host:port", config->fallback);
-    else {
-        config->command = words[0];
+    else
         return 0;
-    }
     return -1;
 }
 

@@ -7,7 +7,6 @@
 #include <stdio.h>
 
 struct config {
-    const char *command;
     /* as in the Go program */
     const char *db;
     const char *fallback; /* "" for none */

@@ -17,7 +17,7 @@ static const struct str removal_word = STR_INIT("removal ");
 
 /* --- the set ----------------------------------------------------------------------- */
 
-void places_clear(struct places *p)
+static void places_clear(struct places *p)
 {
     p->n_marks = 0;
     p->n_removals = 0;

@@ -21,7 +21,7 @@
 #include "master/index.h"
 
 /* The marks and removals of a key. Strings are whoever's they were read from. Zeroed it
- * is empty; places_clear keeps the room it has, places_free gives it back. */
+ * is empty; places_parse reuses the room it has, places_free gives it back. */
 struct places {
     struct str *mark;
     struct removal *removal;
@@ -29,7 +29,6 @@ struct places {
     int mark_room, removal_room;
 };
 
-void places_clear(struct places *places);
 void places_free(struct places *places);
 /* 0, or -EINVAL and `places` is empty. */
 int places_parse(struct str text, struct places *places);

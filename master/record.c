@@ -31,6 +31,15 @@ bool record_place_ok(struct str place)
     return true;
 }
 
+void place_split(struct str place, struct str *authority, struct str *prefix)
+{
+    const char *slash = memchr(place.p, '/', place.n);
+    size_t n = slash == NULL ? place.n : (size_t)(slash - place.p);
+
+    *authority = (struct str){place.p, n};
+    *prefix = (struct str){place.p + n, place.n - n};
+}
+
 static struct str skip(struct str s, size_t n)
 {
     return (struct str){s.p + n, s.n - n};

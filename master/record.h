@@ -14,9 +14,10 @@
 
 enum {
     RECORD_PLACES_MAX = 64,
-    RECORD_PLACE_MAX = 319, /* bytes of one place */
+    RECORD_PLACE_MAX = 319,           /* bytes of one place */
+    PLACE_MAX = RECORD_PLACE_MAX + 1, /* room for one with a NUL */
     /* of a whole text: DELETED, HASH and digits, places each with a comma */
-    RECORD_TEXT_MAX = 7 + 4 + MD5_HEX + RECORD_PLACES_MAX * (RECORD_PLACE_MAX + 1),
+    RECORD_TEXT_MAX = 7 + 4 + MD5_HEX + RECORD_PLACES_MAX * PLACE_MAX,
 };
 
 enum record_state { RECORD_ABSENT, RECORD_LIVE, RECORD_UNLINKED };
@@ -37,6 +38,8 @@ long record_format(const struct record *record, char *out, size_t room);
 /* Could this be a place? Not empty, at most RECORD_PLACE_MAX bytes, no comma, blank or
  * control byte: it stands in records, in lines of the index and in request lines. */
 bool record_place_ok(struct str place);
+/* A place's parts: "host:port" and "/prefix/sv03" (or ""). */
+void place_split(struct str place, struct str *authority, struct str *prefix);
 bool record_names(const struct record *record, struct str place);
 
 #endif

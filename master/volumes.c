@@ -1,42 +1,24 @@
 /*
  * The set of volumes. Names are kept byte for byte as given, for placement hashes them:
  * two spellings of one address are two volumes, as they are to the Go program.
- *
- * Health is a hint for the order of attempts, so all of it is relaxed atomics: a lost
- * update costs one attempt on the wrong volume, never an answer. A volume thought down
- * becomes "well" again for a single caller every VOLUMES_RETRY_MS; that caller's call
- * decides for all.
- *
- * Shunned places (a subvolume that just failed a write) stand in a small direct-mapped
- * table by the hash of their name: bounded whatever the number of subvolumes, and a
- * collision costs at most a place passed over, or one more write tried on a full drive.
  */
 #include "master/volumes.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/assure.h"
-#include "common/log.h"
 #include "common/net.h"
+#include "master/volume_health.h"
 
 enum {
-    NAME_MAX_BYTES = 300, /* leaves room for "/sv" and digits in PLACE_MAX */
-    SUBVOLUMES_MAX = 65536,
+    NAME_MAX_BYTES = 300, /* leaves room for the subvolume in a place */
+    SUBVOLUME_TEXT = 12,  /* placement_subvolume()'s, NUL included */
     ATTEMPTS_MAX = 256,
-    DOWN_AFTER = 3, /* calls in a row that ended without an answer */
-    SHUN_SLOTS = 1024,
-    SHUN_SECONDS = 30,
 };
 
-struct health {
-    _Atomic int64_t
-        retry_at;            /* 0: well; else down, and when the next trial is due (ms) */
-    _Atomic unsigned silent; /* calls in a row without an answer */
-};
+_Static_assert(NAME_MAX_BYTES + SUBVOLUME_TEXT <= PLACE_MAX, "a place may be too long");
 
 struct public_name {
     struct str name;
@@ -48,21 +30,11 @@ struct volumes {
     int replicas;
     int subvolumes;
     struct str *name;
-    struct health *health; /* beside the rest, which never changes */
+    struct volume_health *health;
     int n_public;
     struct public_name *public;
-    char *text[2];              /* what the names point into */
-    _Atomic uint64_t *shunned;  /* tag in the high half, second of expiry in the low */
-    _Atomic uint32_t *shunning; /* second until which any place may be shunned */
+    char *text[2]; /* what the names point into */
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* --- names ------------------------------------------------------------------------- */
 /* NULL when the name can be asked over HTTP, else what is wrong with it. */
@@ -85,6 +57,9 @@ static const char *name_fault(struct str name)
         if (c <= ' ' || c >= 0x7f || strchr("?#\"<>\\@", c) != NULL)
             return "has a character that no volume's name may have";
     }
+    /* A record that began with it would be read as something else. */
+    if (str_starts(name, STR("DELETED")) || str_starts(name, STR("HASH")))
+        return "begins with DELETED or HASH, as records do";
     place_split(name, &authority, &prefix);
     if (net_split(authority, 80, host, &port) != 0)
         return "is not host:port or host:port/prefix";
@@ -186,9 +161,7 @@ struct volumes *volumes_new(const char *list, int replicas, int subvolumes,
     v->text[0] = xstrdup(list);
     v->text[1] = xstrdup(public_names);
     v->name = xcalloc(PLACEMENT_VOLUMES_MAX, sizeof(*v->name));
-    v->health = xcalloc(PLACEMENT_VOLUMES_MAX, sizeof(*v->health));
-    v->shunned = xcalloc(SHUN_SLOTS, sizeof(*v->shunned));
-    v->shunning = xcalloc(1, sizeof(*v->shunning));
+    v->health = volume_health_new(PLACEMENT_VOLUMES_MAX);
 
     if (!read_names(v, err, errlen) || !read_public_names(v, err, errlen))
         goto fail;
@@ -221,10 +194,8 @@ void volumes_free(struct volumes **volumes)
     *volumes = NULL;
     if (v == NULL)
         return;
-    free(v->shunning);
-    free(v->shunned);
     free(v->public);
-    free(v->health);
+    volume_health_free(&v->health);
     free(v->name);
     free(v->text[1]);
     free(v->text[0]);
@@ -259,7 +230,7 @@ size_t volumes_place(const struct volumes *volumes, const struct placement_rank 
 {
     struct str name = volumes_name(volumes, rank->volume);
     uint32_t n = (uint32_t)volumes->subvolumes;
-    char subvolume[12];
+    char subvolume[SUBVOLUME_TEXT];
     size_t len = 0;
 
     assure(attempt >= 0);
@@ -295,15 +266,6 @@ bool volumes_balanced(const struct volumes *volumes, struct str key,
     return true;
 }
 
-void place_split(struct str place, struct str *authority, struct str *prefix)
-{
-    const char *slash = memchr(place.p, '/', place.n);
-    size_t n = slash == NULL ? place.n : (size_t)(slash - place.p);
-
-    *authority = (struct str){place.p, n};
-    *prefix = (struct str){place.p + n, place.n - n};
-}
-
 /* Does the place lie on the volume of that name? "a:1" holds "a:1" and "a:1/…", not
  * "a:11". */
 static bool lies_on(struct str place, struct str name)
@@ -336,8 +298,8 @@ size_t volumes_public(const struct volumes *volumes, struct str place,
 }
 
 /* --- health ------------------------------------------------------------------------ */
-static struct health *health_of(const struct volumes *volumes, struct str place,
-                                struct str *name)
+/* Which volume the place lies on; -1: none in the list. */
+static int volume_of(const struct volumes *volumes, struct str place)
 {
     int found = -1;
 
@@ -345,98 +307,30 @@ static struct health *health_of(const struct volumes *volumes, struct str place,
         if (lies_on(place, volumes->name[i]) &&
             (found < 0 || volumes->name[i].n > volumes->name[found].n))
             found = i;
-    if (found < 0)
-        return NULL;
-    *name = volumes->name[found];
-    return &volumes->health[found];
+    return found;
 }
 
 bool volumes_well(const struct volumes *volumes, struct str place)
 {
-    struct str name;
-    struct health *health = health_of(volumes, place, &name);
-    int64_t retry_at, now;
+    int volume = volume_of(volumes, place);
 
-    if (health == NULL)
-        return true;
-    retry_at = atomic_load_explicit(&health->retry_at, memory_order_relaxed);
-    if (retry_at == 0)
-        return true;
-    now = now_ms();
-    if (now < retry_at)
-        return false;
-    return atomic_compare_exchange_strong(&health->retry_at, &retry_at,
-                                          now + VOLUMES_RETRY_MS);
-}
-
-static void mark_down(struct health *health, struct str name, const char *why)
-{
-    if (atomic_exchange(&health->retry_at, now_ms() + VOLUMES_RETRY_MS) == 0)
-        log_warn("volume %.*s is thought down: %s", (int)name.n, name.p, why);
+    return volume < 0 || volume_health_well(volumes->health, volume);
 }
 
 void volumes_saw(struct volumes *volumes, struct str place, enum call_result result)
 {
-    struct str name;
-    struct health *health = health_of(volumes, place, &name);
+    int volume = volume_of(volumes, place);
 
-    if (health == NULL)
-        return;
-    switch (result) {
-    case CALL_OK:
-        /* Looked at before it is written, so that the line stays shared between loops. */
-        if (atomic_load_explicit(&health->silent, memory_order_relaxed) != 0)
-            atomic_store_explicit(&health->silent, 0, memory_order_relaxed);
-        if (atomic_load_explicit(&health->retry_at, memory_order_relaxed) != 0 &&
-            atomic_exchange(&health->retry_at, 0) != 0)
-            log_info("volume %.*s answers again", (int)name.n, name.p);
-        break;
-    case CALL_REFUSED:
-        mark_down(health, name, "it takes no connection");
-        break;
-    case CALL_TIMEOUT:
-    case CALL_BROKEN:
-    case CALL_GARBAGE:
-        if (atomic_fetch_add_explicit(&health->silent, 1, memory_order_relaxed) + 1 >=
-            DOWN_AFTER)
-            mark_down(health, name, "it does not answer");
-        break;
-    case CALL_LOCAL:
-        break;
-    }
-}
-
-/* --- places that just failed a write ----------------------------------------------- */
-static uint64_t place_hash(struct str place)
-{
-    uint64_t h = 0xcbf29ce484222325U; /* FNV-1a */
-
-    for (size_t i = 0; i < place.n; i++)
-        h = (h ^ (unsigned char)place.p[i]) * 0x100000001b3U;
-    return h;
+    if (volume >= 0)
+        volume_health_saw(volumes->health, volume, volumes->name[volume], result);
 }
 
 void volumes_write_failed(struct volumes *volumes, struct str place)
 {
-    uint64_t h = place_hash(place);
-    uint32_t until = (uint32_t)(now_ms() / 1000) + SHUN_SECONDS;
-
-    atomic_store_explicit(&volumes->shunned[h % SHUN_SLOTS],
-                          (h & 0xffffffff00000000U) | until, memory_order_relaxed);
-    atomic_store_explicit(volumes->shunning, until, memory_order_relaxed);
+    volume_health_write_failed(volumes->health, place);
 }
 
 bool volumes_write_shunned(const struct volumes *volumes, struct str place)
 {
-    uint32_t until = atomic_load_explicit(volumes->shunning, memory_order_relaxed), now;
-    uint64_t h, slot;
-
-    if (until == 0)
-        return false;
-    now = (uint32_t)(now_ms() / 1000);
-    if (now >= until)
-        return false;
-    h = place_hash(place);
-    slot = atomic_load_explicit(&volumes->shunned[h % SHUN_SLOTS], memory_order_relaxed);
-    return slot >> 32 == h >> 32 && now < (uint32_t)slot;
+    return volume_health_write_shunned(volumes->health, place);
 }

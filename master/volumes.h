@@ -1,8 +1,6 @@
 /*
- * The set of volumes: names, ranks, homes, what a redirect calls them, and their health.
- * Immutable but for health, which is atomics; any thread.
- *
- * Health only orders, it never excludes: a volume thought down is tried last.
+ * The set of volumes: names, ranks, homes, what a redirect calls them, and their health
+ * (volume_health.h). Nothing but health changes; any thread.
  */
 #ifndef MASTER_VOLUMES_H
 #define MASTER_VOLUMES_H
@@ -17,10 +15,7 @@
 
 struct volumes;
 
-enum {
-    PLACE_MAX = 320,         /* bytes of a place, NUL included */
-    VOLUMES_RETRY_MS = 2000, /* how often a volume thought down is given one trial */
-};
+enum { SUBVOLUMES_MAX = 65536 };
 
 /* `list`: "host:port[/prefix],…"; `public_names`: "name=public,…" or "". NULL: err holds
  * a line. */
@@ -43,8 +38,6 @@ size_t volumes_place(const struct volumes *volumes, const struct placement_rank 
 bool volumes_balanced(const struct volumes *volumes, struct str key,
                       const struct record *record);
 
-/* A place's parts: "host:port" and "/prefix/sv03" (or ""). Pure. */
-void place_split(struct str place, struct str *authority, struct str *prefix);
 /* The place as clients reach it: writes host:port/prefix/sv## by the public names;
  * returns its length; 0 when it does not fit (a record may name anything). `out` has
  * PLACE_MAX bytes. */
@@ -53,15 +46,12 @@ size_t volumes_public(const struct volumes *volumes, struct str place,
 
 /* --- health ------------------------------------------------------------------------ */
 /* Is the volume of this place thought well? One not in the list is. One thought down is,
- * to one caller every VOLUMES_RETRY_MS: ask only about the place to be called next. */
+ * to one caller now and then: ask only about the place to be called next. */
 bool volumes_well(const struct volumes *volumes, struct str place);
-/* What a call to a place ended in (`answered`: with any HTTP answer). Connect failures
- * mark a volume down at once, timeouts when they repeat, an answer brings it back.
- * CALL_LOCAL says nothing about the volume. */
+/* What a call to a place ended in. */
 void volumes_saw(struct volumes *volumes, struct str place, enum call_result result);
 
-/* A subvolume that just failed a write (a full drive) is passed over by writes for a
- * while. */
+/* A subvolume that just failed a write is passed over by writes for a while. */
 void volumes_write_failed(struct volumes *volumes, struct str place);
 bool volumes_write_shunned(const struct volumes *volumes, struct str place);
 

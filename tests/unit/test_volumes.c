@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "master/volume_health.h"
 #include "master/volumes.h"
 
 #define VECTORS "tests/vectors/key2volume.tsv"
@@ -225,6 +226,9 @@ static void wrong_lists_are_refused(void **state)
         {"a:1/x?y", 1, 1, "", "character"},
         {"a:1\n", 1, 1, "", "character"},
         {"a:x", 1, 1, "", "host:port"},
+        {"a\x7f:1", 1, 1, "", "character"},
+        {"DELETED1:80", 1, 1, "", "begins"},
+        {"a:1,HASHes:1", 1, 1, "", "begins"},
         {"/a", 1, 1, "", "host:port"},
         {"a:1", 1, 1, "a:1", "name=public"},
         {"a:1", 1, 1, "a:1=", "is empty"},
@@ -244,6 +248,26 @@ static void wrong_lists_are_refused(void **state)
         if (strstr(err, cases[i].says) == NULL)
             fail_msg("'%s' does not say '%s'", err, cases[i].says);
     }
+}
+
+/* Every place stands in records, lines of the index and request lines. */
+static void places_of_the_longest_name_are_places(void **state)
+{
+    char name[302] = "a:1/", place[PLACE_MAX], err[512];
+    struct placement_rank rank = {.volume = 0, .word = 65535};
+    struct volumes *v;
+
+    (void)state;
+    memset(name + 4, 'x', 297);
+    assert_null(volumes_new(name, 1, 65536, "", err, sizeof(err)));
+    name[300] = '\0';
+    v = volumes_of(name, 1, 65536, "");
+    for (int attempt = 0; attempt < 256; attempt++) {
+        size_t n = volumes_place(v, &rank, attempt, place);
+
+        assert_true(record_place_ok((struct str){place, n}));
+    }
+    volumes_free(&v);
 }
 
 static void odd_names_are_kept_as_they_are(void **state)
@@ -310,7 +334,7 @@ static void down_is_given_one_trial_at_a_time(void **state)
     (void)state;
     volumes_saw(v, place, CALL_REFUSED);
     assert_false(volumes_well(v, place));
-    sleep_ms(VOLUMES_RETRY_MS + 50);
+    sleep_ms(VOLUME_HEALTH_RETRY_MS + 50);
     assert_true(volumes_well(v, place));
     assert_false(volumes_well(v, place));
     volumes_saw(v, place, CALL_OK);
@@ -353,6 +377,7 @@ int main(void)
         cmocka_unit_test(places_are_split),
         cmocka_unit_test(public_names_are_the_longest_match),
         cmocka_unit_test(wrong_lists_are_refused),
+        cmocka_unit_test(places_of_the_longest_name_are_places),
         cmocka_unit_test(odd_names_are_kept_as_they_are),
         cmocka_unit_test(refused_is_down_at_once),
         cmocka_unit_test(silence_is_down_when_it_repeats),
