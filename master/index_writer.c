@@ -30,6 +30,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -59,7 +60,7 @@ struct writer {
     struct change *queue, **queue_end;
     struct writer_counts counts;
 
-    uint64_t removals; /* atomic */
+    _Atomic uint64_t removals; /* listed now */
 
     /* The thread's own. */
     struct applier *applier;
@@ -196,7 +197,7 @@ static int reopen(struct writer *w, bool reported, bool *applied)
     err = index_settle(w->db, false, false, &removals);
     if (err != 0)
         goto shut;
-    __atomic_store_n(&w->removals, removals, __ATOMIC_RELAXED);
+    atomic_store_explicit(&w->removals, removals, memory_order_relaxed);
     db_publish(w->db);
     pthread_mutex_lock(&w->lock);
     w->counts.reopened++;
@@ -273,7 +274,7 @@ static void write_batch(struct writer *w)
         write_failed(w, err);
         return;
     }
-    __atomic_add_fetch(&w->removals, (uint64_t)growth, __ATOMIC_RELAXED);
+    atomic_fetch_add_explicit(&w->removals, (uint64_t)growth, memory_order_relaxed);
     pthread_mutex_lock(&w->lock);
     w->counts.batches++;
     w->counts.syncs += sync;
@@ -392,7 +393,9 @@ struct writer *writer_start(struct db *db, struct claims *claims, bool sync, cha
     pthread_cond_init(&w->wake, &attr);
     pthread_condattr_destroy(&attr);
 
-    int r = index_settle(db, true, sync, &w->removals);
+    uint64_t removals = 0;
+    int r = index_settle(db, true, sync, &removals);
+    atomic_store_explicit(&w->removals, removals, memory_order_relaxed);
     if (r == 0)
         r = read_number(db, &w->number);
     if (r != 0) {
@@ -463,7 +466,7 @@ void writer_retry(struct writer *w)
 
 uint64_t writer_removals(struct writer *w)
 {
-    return __atomic_load_n(&w->removals, __ATOMIC_RELAXED);
+    return atomic_load_explicit(&w->removals, memory_order_relaxed);
 }
 
 void writer_counts(struct writer *w, struct writer_counts *out)
