@@ -7,7 +7,8 @@
  * writes `due`; the heap finds the difference when the old deadline comes to the top.
  *
  * Tasks from other threads are pushed on a lock-free stack and reversed when taken, which
- * keeps the order of each poster; only the push on an empty stack pays for the eventfd.
+ * keeps the order of each poster; only a push that finds the loop asleep pays for the
+ * eventfd.
  */
 #include "common/loop.h"
 
@@ -29,6 +30,7 @@ struct loop {
     int epoll;
     struct watch wake; /* the eventfd */
     _Atomic(struct task *) posted;
+    atomic_bool asleep; /* in epoll, or about to be: whoever posts must wake it */
     atomic_bool stop;
     uint64_t now;
 
@@ -161,9 +163,10 @@ void loop_post(struct loop *loop, struct task *task)
     struct task *head = atomic_load_explicit(&loop->posted, memory_order_relaxed);
     do {
         task->next = head;
-    } while (!atomic_compare_exchange_weak_explicit(
-        &loop->posted, &head, task, memory_order_acq_rel, memory_order_relaxed));
-    if (!head)
+    } while (!atomic_compare_exchange_weak(&loop->posted, &head, task));
+    /* Either this sees the loop asleep, or the loop sees the task before it sleeps: both
+     * write first and look then, in one order for all. */
+    if (atomic_load(&loop->asleep) && atomic_exchange(&loop->asleep, false))
         wake(loop);
 }
 
@@ -338,7 +341,11 @@ void loop_run(struct loop *loop)
         run_timers(loop);
         run_deferred(loop);
         int wait = next_wait(loop); /* only now: what was deferred may have set a timer */
+        atomic_store(&loop->asleep, true);
+        if (atomic_load(&loop->posted))
+            wait = 0;
         int n = epoll_wait(loop->epoll, loop->batch, BATCH, wait);
+        atomic_store_explicit(&loop->asleep, false, memory_order_relaxed);
         loop->now = clock_ms();
         assure(n >= 0 || errno == EINTR);
         loop->batch_n = n > 0 ? n : 0;

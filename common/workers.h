@@ -1,5 +1,8 @@
 /*
- * Threads for what may block. A pool is bounded: more jobs than threads wait in order.
+ * Threads for what may block.
+ *
+ * A *crew* is a set of threads; *workers* are a queue of jobs that a crew works off, at
+ * most so many at a time: what hangs in one queue leaves the others their threads.
  * Threads are started when jobs need them and stay.
  */
 #ifndef COMMON_WORKERS_H
@@ -7,6 +10,7 @@
 
 #include "common/loop.h"
 
+struct crew;
 struct workers;
 
 /* Embedded in its owner; must live until done() has run. */
@@ -18,11 +22,29 @@ struct job {
     struct job *next;              /* the pool's */
 };
 
+/* How long the jobs of a queue are expected to take. */
+enum workers_pace {
+    WORKERS_QUICK, /* microseconds: gathered on few threads, which saves waking others; a
+                      job that is going to wait says so by workers_waiting() */
+    WORKERS_SLOW,  /* each waits for a disk or a server: a thread for each at once */
+};
+
 /* `name` shows in ps and debuggers (at most 15 bytes). Never NULL. */
-struct workers *workers_new(const char *name, int max_threads);
-/* Waits for the jobs under way and those waiting, then joins the threads. */
+struct crew *crew_new(const char *name);
+/* Once all its workers are freed: joins the threads. */
+void crew_free(struct crew **crew);
+
+/* A queue of the crew's, of which at most `at_once` jobs run at a time. Never NULL. */
+struct workers *workers_of(struct crew *crew, enum workers_pace pace, int at_once);
+/* The same with a crew of its own, slow. */
+struct workers *workers_new(const char *name, int at_once);
+/* Waits for the jobs under way and those queued. */
 void workers_free(struct workers **workers);
 /* Any thread; done() runs on `loop`. */
 void workers_submit(struct workers *workers, struct loop *loop, struct job *job);
+
+/* From within a job: from here on it waits (a sync, say), and jobs behind it should have
+ * another thread at once. Elsewhere it does nothing. */
+void workers_waiting(void);
 
 #endif

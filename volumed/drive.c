@@ -48,7 +48,8 @@ struct drive {
 };
 
 struct drives {
-    int threads;
+    int threads; /* of a drive: so many to read, so many to write */
+    struct crew *crew;
     struct drive *root;
     pthread_mutex_t lock; /* over the table's growth */
     atomic_int n;
@@ -69,15 +70,14 @@ static uint64_t now_ms(void)
 
 static struct drive *drive_new(struct drives *drives, const char *name)
 {
-    char thread[16];
     struct drive *d = xcalloc(1, sizeof *d);
     d->drives = drives;
     d->root = drives->root;
     d->name = xstrdup(name);
-    snprintf(thread, sizeof thread, "read-%.10s", d->root ? name : "top");
-    d->readers = workers_new(thread, drives->threads);
-    snprintf(thread, sizeof thread, "write-%.9s", d->root ? name : "top");
-    d->writers = workers_new(thread, drives->threads);
+    /* Who is asked to read finds on the loop already that the disk is needed; a small
+     * file is written to memory in no time, and its sync says that it waits. */
+    d->readers = workers_of(drives->crew, WORKERS_SLOW, drives->threads);
+    d->writers = workers_of(drives->crew, WORKERS_QUICK, drives->threads);
     pthread_mutex_init(&d->opening, NULL);
     pthread_mutex_init(&d->lock, NULL);
     return d;
@@ -311,6 +311,7 @@ struct drives *drives_open(const char *dir, int threads, char *err, size_t errle
     struct drives *drives = xcalloc(1, sizeof *drives);
     pthread_mutex_init(&drives->lock, NULL);
     drives->threads = threads;
+    drives->crew = crew_new("drives");
     drives->root = drive_new(drives, dir);
 
     int e = drive_footing(drives->root, SETTLE_LOOK, &f);
@@ -337,6 +338,7 @@ void drives_free(struct drives **dp)
     for (int i = 0; i < n; i++)
         drive_free(drives->drive[i]);
     drive_free(drives->root);
+    crew_free(&drives->crew);
     pthread_mutex_destroy(&drives->lock);
     free(drives);
 }

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "common/assure.h"
+#include "common/workers.h"
 
 enum {
     KNOWN_FIRST = 1 << 10, /* slots at first; doubled as they fill up to … */
@@ -200,6 +201,7 @@ static int sync_folder(struct durable *d, int fd, const struct identity *folder)
     struct turn *t = turn_get(d, folder);
     t->users++;
     uint64_t mine = t->started + 1; /* the first that starts after our change */
+    workers_waiting();
     while (t->finished < mine) {
         if (t->running) {
             pthread_cond_wait(&d->turned, &d->lock);

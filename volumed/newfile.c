@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "common/assure.h"
+#include "common/workers.h"
 #include "volumed/beneath.h"
 #include "volumed/durable.h"
 
@@ -262,6 +263,8 @@ int newfile_commit(struct newfile *file, const struct place *place, int64_t mtim
         if (futimens(file->fd, times))
             status = -errno;
     }
+    if (!status && sync)
+        workers_waiting();
     /* fdatasync() would leave out the time. */
     if (!status && sync && (mtime >= 0 ? fsync(file->fd) : fdatasync(file->fd)))
         status = -errno;

@@ -270,6 +270,97 @@ static void workers_are_bounded_and_report_to_the_loop(void **state)
     assert_in_range(atomic_load(&most_at_once), 2, 3);
 }
 
+/* A crew works quick jobs off in order of their queues; one that hangs, in one queue,
+ * costs the others no more than the foreman's look. */
+static struct crew *crew;
+static struct workers *hanging, *lively;
+static struct job hung, waiter, brisk[JOBS];
+static atomic_bool let_go, waiter_began;
+static int n_brisk;
+
+static void hang(struct job *job)
+{
+    (void)job;
+    while (!atomic_load(&let_go))
+        usleep(1000);
+}
+
+static void wait_announced(struct job *job)
+{
+    (void)job;
+    workers_waiting();
+    atomic_store(&waiter_began, true);
+    while (!atomic_load(&let_go))
+        usleep(1000);
+}
+
+static void do_nothing(struct job *job)
+{
+    (void)job;
+}
+
+static void hung_done(struct job *job)
+{
+    (void)job;
+    assert_true(atomic_load(&let_go));
+}
+
+static void brisk_done(struct job *job)
+{
+    (void)job;
+    assert_false(atomic_load(&let_go)); /* they did not wait for what hangs */
+    if (++n_brisk == JOBS)
+        loop_stop(loop);
+}
+
+static void submit_brisk(struct workers *workers)
+{
+    n_brisk = 0;
+    for (int i = 0; i < JOBS; i++) {
+        brisk[i] = (struct job){.work = do_nothing, .done = brisk_done};
+        workers_submit(workers, loop, &brisk[i]);
+    }
+}
+
+static void a_queue_that_hangs_leaves_the_others_their_threads(void **state)
+{
+    (void)state;
+    atomic_store(&let_go, false);
+    crew = crew_new("test");
+    hanging = workers_of(crew, WORKERS_QUICK, 2);
+    lively = workers_of(crew, WORKERS_QUICK, 2);
+    hung = (struct job){.work = hang, .done = hung_done};
+    waiter = (struct job){.work = hang, .done = hung_done};
+    workers_submit(hanging, loop, &hung);
+    workers_submit(hanging, loop, &waiter);
+    submit_brisk(lively);
+    loop_run(loop);
+    assert_int_equal(n_brisk, JOBS);
+    atomic_store(&let_go, true);
+    workers_free(&hanging);
+    workers_free(&lively);
+    crew_free(&crew);
+    assert_null(crew);
+}
+
+static void one_that_says_it_waits_is_not_waited_for(void **state)
+{
+    (void)state;
+    atomic_store(&let_go, false);
+    atomic_store(&waiter_began, false);
+    crew = crew_new("test");
+    lively = workers_of(crew, WORKERS_QUICK, 2);
+    waiter = (struct job){.work = wait_announced, .done = hung_done};
+    workers_submit(lively, loop, &waiter);
+    submit_brisk(lively);
+    loop_run(loop);
+    assert_int_equal(n_brisk, JOBS);
+    assert_true(atomic_load(&waiter_began));
+    atomic_store(&let_go, true);
+    workers_free(&lively);
+    crew_free(&crew);
+}
+
 int main(void)
 {
 #define LOOP_TEST(name) cmocka_unit_test_setup_teardown(name, open_loop, close_loop)
@@ -280,6 +371,8 @@ int main(void)
         LOOP_TEST(tasks_after_the_end_run_when_the_loop_is_freed),
         LOOP_TEST(readiness_of_a_deleted_watch_is_dropped),
         LOOP_TEST(workers_are_bounded_and_report_to_the_loop),
+        LOOP_TEST(a_queue_that_hangs_leaves_the_others_their_threads),
+        LOOP_TEST(one_that_says_it_waits_is_not_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
