@@ -11,6 +11,7 @@
 #include "common/http_parse.h"
 
 #include "common/assure.h"
+#include "common/hex.h"
 
 enum state {
     SIZE_FIRST, /* the first digit of a size must come */
@@ -47,16 +48,6 @@ void http_chunks_took(struct http_chunks *c, uint64_t n)
         c->state = DATA_CR;
         c->line = 0;
     }
-}
-
-static int hex_value(char ch)
-{
-    if (ch >= '0' && ch <= '9')
-        return ch - '0';
-    ch |= 0x20;
-    if (ch >= 'a' && ch <= 'f')
-        return ch - 'a' + 10;
-    return -1;
 }
 
 ssize_t http_chunks_eat(struct http_chunks *c, const char *buf, size_t len)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/assure.h"
+#include "common/hex.h"
 #include "common/http_client.h"
 #include "common/stock.h"
 
@@ -41,7 +42,7 @@ static struct http_piece *piece_at(const struct http_queue *q, uint32_t i)
     return &q->ring[(q->first + i) & (q->room - 1)];
 }
 
-static size_t hex_digits(uint32_t n)
+static size_t hex_length(uint32_t n)
 {
     size_t digits = 1;
     while (n >>= 4)
@@ -52,16 +53,16 @@ static size_t hex_digits(uint32_t n)
 /* A chunk's size line; returns its length. */
 static size_t chunk_lead(uint32_t len, char out[LEAD_MAX])
 {
-    size_t digits = hex_digits(len);
+    size_t digits = hex_length(len);
     for (size_t i = digits; i-- > 0; len >>= 4)
-        out[i] = "0123456789abcdef"[len & 15];
+        out[i] = hex_digit(len);
     memcpy(out + digits, "\r\n", 2);
     return digits + 2;
 }
 
 static size_t wire_len(const struct http_piece *p)
 {
-    return p->chunk ? hex_digits(p->len) + 2 + p->len + 2 : p->len;
+    return p->chunk ? hex_length(p->len) + 2 + p->len + 2 : p->len;
 }
 
 /* The piece that more bytes may join: the last, unless its length is told already. */

@@ -7,15 +7,7 @@
 
 #include <time.h>
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return -1;
-}
+#include "common/hex.h"
 
 ssize_t http_percent_decode(struct str in, char *out)
 {

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-static const char hex[] = "0123456789abcdef";
+#include "common/hex.h"
 
 static bool continues(uint8_t c)
 {
@@ -69,8 +69,8 @@ static char *put_unicode(char *o, const char high[2], uint8_t low)
     *o++ = 'u';
     *o++ = high[0];
     *o++ = high[1];
-    *o++ = hex[low >> 4];
-    *o++ = hex[low & 15];
+    *o++ = hex_digit(low >> 4);
+    *o++ = hex_digit(low);
     return o;
 }
 

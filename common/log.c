@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/hex.h"
+
 enum {
     MESSAGE_MAX = 4096, /* bytes of a message before escaping, NUL included */
     STAMP_MAX = 48,     /* "2026-11-21T10:00:00.123Z level " */
@@ -53,8 +55,8 @@ static const char *level_name(enum log_level level)
 
 static size_t put_stamp(enum log_level level, char out[STAMP_MAX])
 {
-    static __thread time_t second = -1;
-    static __thread char text[sizeof("2026-11-21T10:00:00")];
+    static _Thread_local time_t second = -1;
+    static _Thread_local char text[sizeof("2026-11-21T10:00:00")];
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
@@ -74,7 +76,6 @@ static size_t put_stamp(enum log_level level, char out[STAMP_MAX])
  * control characters too. */
 static size_t put_escaped(const unsigned char *in, size_t n, char *out)
 {
-    static const char hex[] = "0123456789abcdef";
     bool second = false;
     char *o = out;
 
@@ -84,8 +85,8 @@ static size_t put_escaped(const unsigned char *in, size_t n, char *out)
         if (c < 0x20 || c == 0x7f || first || second) {
             *o++ = '\\';
             *o++ = 'x';
-            *o++ = hex[c >> 4];
-            *o++ = hex[c & 15];
+            *o++ = hex_digit(c >> 4);
+            *o++ = hex_digit(c);
         } else {
             *o++ = (char)c;
         }

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "common/assure.h"
+#include "common/hex.h"
 #include "common/stock.h"
 
 enum { STOCK_MAX = 32 }; /* contexts kept per thread, of some 250 bytes each */
@@ -163,11 +164,9 @@ void md5_of(const void *a, size_t alen, const void *b, size_t blen,
 
 void md5_hex(const uint8_t sum[MD5_BYTES], char out[MD5_HEX + 1])
 {
-    static const char hex[] = "0123456789abcdef";
-
     for (int i = 0; i < MD5_BYTES; i++) {
-        out[2 * i] = hex[sum[i] >> 4];
-        out[2 * i + 1] = hex[sum[i] & 15];
+        out[2 * i] = hex_digit(sum[i] >> 4);
+        out[2 * i + 1] = hex_digit(sum[i]);
     }
     out[MD5_HEX] = '\0';
 }

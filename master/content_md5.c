@@ -4,17 +4,7 @@
 #include <string.h>
 
 #include "common/base64.h"
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
+#include "common/hex.h"
 
 bool content_md5_read(const struct http_head *head, bool *given, uint8_t sum[MD5_BYTES])
 {
@@ -33,7 +23,7 @@ bool content_md5_read(const struct http_head *head, bool *given, uint8_t sum[MD5
     if (text.n != MD5_HEX)
         return false;
     for (int i = 0; i < MD5_BYTES; i++) {
-        int high = hex_digit(text.p[2 * i]), low = hex_digit(text.p[2 * i + 1]);
+        int high = hex_value(text.p[2 * i]), low = hex_value(text.p[2 * i + 1]);
 
         if (high < 0 || low < 0)
             return false;

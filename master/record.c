@@ -10,14 +10,10 @@
 #include <errno.h>
 
 #include "common/assure.h"
+#include "common/hex.h"
 
 static const struct str deleted = STR_INIT("DELETED");
 static const struct str hash = STR_INIT("HASH");
-
-static bool is_hex(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
 
 bool record_place_ok(struct str place)
 {
@@ -59,7 +55,7 @@ int record_parse(struct str text, struct record *out)
         if (text.n < MD5_HEX)
             return -EINVAL;
         for (int i = 0; i < MD5_HEX; i++)
-            if (!is_hex(text.p[i]))
+            if (hex_value(text.p[i]) < 0)
                 return -EINVAL;
         memcpy(out->md5, text.p, MD5_HEX);
         out->md5[MD5_HEX] = '\0';

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/assure.h"
+#include "common/hex.h"
 #include "common/http_parse.h"
 #include "volumed/beneath.h"
 #include "volumed/path.h"
@@ -171,7 +172,6 @@ static char *put(char *at, const char *text)
 /* nginx's escaping: bytes above 0x1f stand as they are, valid UTF-8 or not. */
 static char *put_name(char *at, const char *name)
 {
-    static const char hex[] = "0123456789ABCDEF";
     for (; *name; name++) {
         unsigned char c = (unsigned char)*name;
         if (c > 0x1f) {
@@ -199,8 +199,8 @@ static char *put_name(char *at, const char *name)
             break;
         default:
             at = put(at, "u00");
-            *at++ = hex[c >> 4];
-            *at++ = hex[c & 15];
+            *at++ = hex_digit_upper(c >> 4);
+            *at++ = hex_digit_upper(c);
         }
     }
     return at;

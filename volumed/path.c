@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "common/hex.h"
+
 enum {
     BYTE_END = -1,    /* the path is over: end of target, '?' or '#' */
     BYTE_BROKEN = -2, /* not two hex digits, or NUL */
@@ -16,17 +18,6 @@ enum {
 struct reader {
     const char *p, *end;
 };
-
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
 
 /* The next byte of the path, decoded. */
 static int next(struct reader *r)
@@ -37,9 +28,9 @@ static int next(struct reader *r)
         return BYTE_BROKEN;
     if (*r->p != '%')
         return (unsigned char)*r->p++;
-    if (r->end - r->p < 3 || hex(r->p[1]) < 0 || hex(r->p[2]) < 0)
+    if (r->end - r->p < 3 || hex_value(r->p[1]) < 0 || hex_value(r->p[2]) < 0)
         return BYTE_BROKEN;
-    int byte = hex(r->p[1]) << 4 | hex(r->p[2]);
+    int byte = hex_value(r->p[1]) << 4 | hex_value(r->p[2]);
     r->p += 3;
     return byte == 0 ? BYTE_BROKEN : byte;
 }
@@ -118,7 +109,7 @@ static bool names_subvolume(const char *name, size_t n)
     if (n < 4 || n > 10 || name[0] != 's' || name[1] != 'v')
         return false;
     for (size_t i = 2; i < n; i++)
-        if (hex(name[i]) < 0 || (name[i] >= 'a' && name[i] <= 'f'))
+        if (hex_value(name[i]) < 0 || (name[i] >= 'a' && name[i] <= 'f'))
             return false;
     return true;
 }
@@ -141,14 +132,13 @@ bool path_subvolume(const struct path *path, struct str *piece, const char **res
 
 size_t path_encode(struct str path, char *out)
 {
-    static const char digits[] = "0123456789ABCDEF";
     char *o = out;
     for (size_t i = 0; i < path.n; i++) {
         unsigned char c = (unsigned char)path.p[i];
         if (c <= ' ' || c >= 0x7f || strchr("\"#%<>?\\^`{|}", c)) {
             *o++ = '%';
-            *o++ = digits[c >> 4];
-            *o++ = digits[c & 15];
+            *o++ = hex_digit_upper(c >> 4);
+            *o++ = hex_digit_upper(c);
         } else {
             *o++ = (char)c;
         }
