@@ -114,6 +114,8 @@ int server_run(const struct config *config)
     char err[512] = "";
     int status = 2;
 
+    if (config->verbose)
+        log_set_level(LOG_LEVEL_DEBUG);
     master->volumes = volumes_new(config->volumes, config->replicas, config->subvolumes,
                                   config->public_volumes, err, sizeof(err));
     if (master->volumes == NULL)

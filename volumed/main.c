@@ -104,6 +104,8 @@ static int serve(const struct options *o, const char *dir)
     struct volumed volumed = {.sync = o->sync};
     struct service_config config;
 
+    if (o->verbose)
+        log_set_level(LOG_LEVEL_DEBUG);
     volumed.drives = drives_open(dir, o->threads, err, sizeof err);
     if (!volumed.drives)
         fail(1, err);
@@ -178,7 +180,8 @@ int main(int argc, char **argv)
         {.name = "v",
          .kind = FLAG_BOOL,
          .value = &o.verbose,
-         .help = "Log each request: method, path, status, bytes, milliseconds."},
+         .help =
+             "Log each request (method, path, status, bytes, milliseconds), and more."},
         {.name = "threads",
          .kind = FLAG_INT,
          .value = &o.threads,
