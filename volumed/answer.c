@@ -18,38 +18,16 @@ void answer_own(struct exchange *ex)
     exchange_own(ex, &at_once, NULL);
 }
 
-/* nginx's wording where it differs from the registered one. */
-static const char *title(int status)
-{
-    switch (status) {
-    case 302:
-        return "Found";
-    case 405:
-        return "Not Allowed";
-    case 413:
-        return "Request Entity Too Large";
-    case 414:
-        return "Request-URI Too Large";
-    case 416:
-        return "Requested Range Not Satisfiable";
-    case 431:
-        return "Request Header Or Cookie Too Large";
-    case 503:
-        return "Service Temporarily Unavailable";
-    default:
-        return http_reason(status);
-    }
-}
-
 static bool ends_connection(int status)
 {
     return status == 400 || status == 412 || status == 413 || status == 414 ||
-           status == 431 || status == 500 || status == 501;
+           status == 500 || status == 501;
 }
 
 void answer_page(struct exchange *ex, int status, struct http_fields *fields)
 {
     struct http_fields own;
+    const char *reason = http_reason(status);
     char page[512];
 
     if (!fields) {
@@ -65,7 +43,7 @@ void answer_page(struct exchange *ex, int status, struct http_fields *fields)
                      "<hr><center>" SERVER_NAME "</center>\r\n"
                      "</body>\r\n"
                      "</html>\r\n",
-                     status, title(status), status, title(status));
+                     status, reason, status, reason);
     assure(n > 0 && (size_t)n < sizeof page);
     if (ends_connection(status))
         exchange_no_keep_alive(ex);
