@@ -36,6 +36,7 @@ struct found {
     int fd;
     struct stat st;
     struct str path;         /* as in the URL, decoded */
+    struct str query;        /* as sent; in the request's head */
     struct workers *workers; /* of its drive */
 };
 
@@ -84,11 +85,8 @@ static bool answer_other(struct shard *shard, struct exchange *ex, const struct 
 {
     if (S_ISDIR(f->st.st_mode)) {
         struct http_fields fields;
-        struct path again;
         http_fields_init(&fields);
-        if (path_parse(exchange_head(ex)->target, &again))
-            again.query = (struct str){NULL, 0};
-        answer_location(&fields, shard, ex, f->path, true, again.query);
+        answer_location(&fields, shard, ex, f->path, true, f->query);
         answer_page(ex, 301, &fields);
     } else if (!S_ISREG(f->st.st_mode)) {
         answer_page(ex, status_of(DEED_READ, ENOENT, f->path), NULL);
@@ -397,6 +395,7 @@ static void reading_start(struct shard *shard, struct exchange *ex,
     r->bodiless = is_head(ex);
     r->post = is_post(ex);
     r->found.fd = -1;
+    r->found.query = path->query;
     exchange_own(ex, &ops, r);
     reading_submit(r);
 }
@@ -415,7 +414,7 @@ static bool several_ranges(const struct exchange *ex)
 void get_answer(struct shard *shard, struct exchange *ex, const struct path *path)
 {
     struct place place;
-    struct found f = {.fd = -EAGAIN, .path = {path->z, path->n}};
+    struct found f = {.fd = -EAGAIN, .path = {path->z, path->n}, .query = path->query};
 
     place_init(&place, shard->volumed->drives, path);
     if (!path_is_folder(path) && !several_ranges(ex) && place_at_hand(&place))
