@@ -22,8 +22,9 @@
  * Background errors of LevelDB (a compaction out of room) show as failed writes and go
  * the same way.
  *
- * Only the writer's own changes (marks whose claim ended while writes failed) wait in the
- * queue while writes are refused; there are at most as many as there were claims.
+ * Only the writer's own changes (marks whose claim ended while writes failed) are kept
+ * until they are written; there are at most as many as there were claims. They stay ahead
+ * of all that came after them: a later mark of the same key is somebody's at work.
  */
 #include "master/index_writer.h"
 
@@ -58,6 +59,7 @@ struct writer {
     bool retry_now; /* do not wait until the next try to open again is due */
     int refusing;   /* 0, or what commits are answered with */
     struct change *queue, **queue_end;
+    struct change *kept, **kept_end; /* own ones that failed, ahead of the queue */
     struct writer_counts counts;
 
     _Atomic uint64_t removals; /* listed now */
@@ -110,6 +112,14 @@ static void note_marks(struct writer *w, const struct change *change)
         claims_set_marked(w->claims, change_key(change), marks == 1);
 }
 
+/* Under lock. */
+static void keep(struct writer *w, struct change *change)
+{
+    change->next = NULL;
+    *w->kept_end = change;
+    w->kept_end = &change->next;
+}
+
 /* Ends the changes of the batch: those that could be read get err, the others their own.
  */
 static void report_batch(struct writer *w, int err)
@@ -119,7 +129,13 @@ static void report_batch(struct writer *w, int err)
         int own = change->err != 0 ? change->err : err;
         if (own == 0)
             note_marks(w, change);
-        report(change, own);
+        if (err != 0 && change->own && change->err == 0) {
+            pthread_mutex_lock(&w->lock);
+            keep(w, change);
+            pthread_mutex_unlock(&w->lock);
+        } else {
+            report(change, own);
+        }
     }
     w->n_changes = 0;
 }
@@ -154,13 +170,6 @@ static int read_number(struct db *db, uint64_t *number)
     if (sscanf(text, "batch %" SCNu64, number) != 1)
         log_error("index: the number of the last batch does not read");
     return 0;
-}
-
-static void set_refusing(struct writer *w, int err)
-{
-    pthread_mutex_lock(&w->lock);
-    w->refusing = err;
-    pthread_mutex_unlock(&w->lock);
 }
 
 /*
@@ -210,24 +219,21 @@ shut:
     return err;
 }
 
-/* Answers what waits; only the writer's own changes stay. */
-static void refuse_queue(struct writer *w, int err)
+/* From now on commits are refused, and first those that wait: nobody hears of a change
+ * before an earlier one has been answered. */
+static void refuse(struct writer *w, int err)
 {
     pthread_mutex_lock(&w->lock);
-    struct change *list = w->queue;
-    w->queue = NULL;
-    w->queue_end = &w->queue;
-    while (list != NULL) {
-        struct change *change = list;
-        list = change->next;
-        if (change->own) {
-            change->next = NULL;
-            *w->queue_end = change;
-            w->queue_end = &change->next;
-        } else {
+    w->refusing = err;
+    while (w->queue != NULL) {
+        struct change *change = w->queue;
+        w->queue = change->next;
+        if (change->own)
+            keep(w, change);
+        else
             report(change, err);
-        }
     }
+    w->queue_end = &w->queue;
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -247,9 +253,8 @@ static void write_failed(struct writer *w, int err)
     }
     log_error("index: takes no writes until it can be opened again: %s",
               r == -ENOSPC ? "no room on the disk" : "see the lines above");
-    set_refusing(w, err);
     report_batch(w, err);
-    refuse_queue(w, err);
+    refuse(w, err);
 }
 
 /* --- the thread -------------------------------------------------------------------- */
@@ -283,19 +288,27 @@ static void write_batch(struct writer *w)
     report_batch(w, 0);
 }
 
-/* Under lock: moves the front of the queue to the batch. */
+static void add_to_batch(struct writer *w, struct change *change)
+{
+    if (w->n_changes == w->changes_room) {
+        w->changes_room = w->changes_room > 0 ? w->changes_room * 2 : 64;
+        w->changes =
+            xrealloc(w->changes, (size_t)w->changes_room * sizeof(struct change *));
+    }
+    w->changes[w->n_changes++] = change;
+}
+
+/* Under lock: moves what was kept and the front of the queue to the batch. */
 static void take_batch(struct writer *w)
 {
     size_t bytes = 0;
+    for (; w->kept != NULL; w->kept = w->kept->next)
+        add_to_batch(w, w->kept);
+    w->kept_end = &w->kept;
     while (w->queue != NULL && bytes < BATCH_BYTES && w->n_changes < BATCH_CHANGES) {
         struct change *change = w->queue;
         w->queue = change->next;
-        if (w->n_changes == w->changes_room) {
-            w->changes_room = w->changes_room > 0 ? w->changes_room * 2 : 64;
-            w->changes =
-                xrealloc(w->changes, (size_t)w->changes_room * sizeof(struct change *));
-        }
-        w->changes[w->n_changes++] = change;
+        add_to_batch(w, change);
         bytes += change->text_len;
     }
     if (w->queue == NULL)
@@ -314,16 +327,28 @@ static void wait_for_work(struct writer *w)
         until.tv_nsec -= 1000000000L;
     }
     w->waiting = true;
-    if (w->refusing == 0) {
+    int r = 0;
+    if (w->refusing == 0 && w->kept == NULL) {
         while (w->queue == NULL && !w->stopping)
             pthread_cond_wait(&w->wake, &w->lock);
+    } else if (w->refusing == 0) {
+        while (r != ETIMEDOUT && w->queue == NULL && !w->stopping)
+            r = pthread_cond_timedwait(&w->wake, &w->lock, &until);
     } else {
-        int r = 0;
         while (r != ETIMEDOUT && !w->stopping && !w->retry_now)
             r = pthread_cond_timedwait(&w->wake, &w->lock, &until);
         w->retry_now = false;
     }
     w->waiting = false;
+}
+
+static void drop_list(struct change **list)
+{
+    while (*list != NULL) {
+        struct change *change = *list;
+        *list = change->next;
+        change_free(&change);
+    }
 }
 
 static void *run(void *arg)
@@ -353,11 +378,8 @@ static void *run(void *arg)
         pthread_mutex_lock(&w->lock);
     }
     /* What is left is the writer's own; the next opening finds the marks it is about. */
-    while (w->queue != NULL) {
-        struct change *change = w->queue;
-        w->queue = change->next;
-        change_free(&change);
-    }
+    drop_list(&w->kept);
+    drop_list(&w->queue);
     pthread_mutex_unlock(&w->lock);
     return NULL;
 }
@@ -383,6 +405,7 @@ struct writer *writer_start(struct db *db, struct claims *claims, bool sync, cha
     w->claims = claims;
     w->sync = sync;
     w->queue_end = &w->queue;
+    w->kept_end = &w->kept;
     w->applier = applier_new(db);
     w->batch = db_batch_new();
     w->undo = db_batch_new();

@@ -43,6 +43,24 @@ int posix_fallocate(int fd, off_t offset, off_t len)
     return syscall(SYS_fallocate, fd, 0, offset, len) == 0 ? 0 : errno;
 }
 
+static const char *failing_write; /* the next write of this text fails */
+
+ssize_t write(int fd, const void *data, size_t n)
+{
+    const char *text = __atomic_load_n(&failing_write, __ATOMIC_RELAXED);
+    if (text != NULL && memmem(data, n, text, strlen(text)) != NULL) {
+        __atomic_store_n(&failing_write, NULL, __ATOMIC_RELAXED);
+        errno = EIO;
+        return -1;
+    }
+    return syscall(SYS_write, fd, data, n);
+}
+
+static void fail_write_of(const char *text)
+{
+    __atomic_store_n(&failing_write, text, __ATOMIC_RELAXED);
+}
+
 static void set_no_room(bool on)
 {
     __atomic_store_n(&no_room, on, __ATOMIC_RELAXED);
@@ -208,6 +226,74 @@ static void test_marks_outlive(void **state)
     expect(rig, "/k", "absent | mark a:1");
     set_no_room(false);
     recover(rig);
+    assert_int_equal(rig_commit(rig, put("/l", MD5_B, "b:1"), true), 0);
+    expect(rig, "/k", "absent | removal a:1 0 late");
+    assert_int_equal(index_removals(rig->index), 1);
+}
+
+/* Writes fail while commits of one thread come without pause: each is answered after the
+ * one before it, also those that the index refuses at once. */
+enum { STREAM = 50 * 1000 };
+
+struct streamed {
+    struct waiter *waiter;
+    int number;
+};
+
+static void streamed_done(void *arg, int err)
+{
+    static int last = -1;
+    struct streamed *s = arg;
+    assure(s->number == (s->number == 0 ? 0 : last + 1));
+    last = s->number;
+    waiter_done(s->waiter, err);
+}
+
+static void test_order(void **state)
+{
+    struct rig *rig = *state;
+    struct streamed *streamed = xcalloc(STREAM, sizeof(*streamed));
+    for (int round = 0; round < 4; round++) {
+        struct waiter w;
+        waiter_init(&w, STREAM);
+        for (int i = 0; i < STREAM; i++) {
+            struct change *c = put("/k", MD5_A, "a:1");
+            streamed[i] = (struct streamed){&w, i};
+            if (i == STREAM / 4) {
+                set_no_room(true);
+                fail_sync_after(0);
+            }
+            index_commit(rig->index, rig->loop, &c, true, streamed_done, &streamed[i]);
+        }
+        assert_int_equal(waiter_wait(&w), -EIO);
+        set_no_room(false);
+        recover(rig);
+    }
+    free(streamed);
+}
+
+/* What becomes of marks whose claim has ended is the index's own to write: also when that
+ * fails again it is not given up. */
+static void test_marks_outlive_twice(void **state)
+{
+    struct rig *rig = *state;
+    struct entry e;
+    assert_int_equal(rig_claim(rig, STR("/k"), &e), 0);
+    entry_clear(&e);
+    struct change *c = change_new(STR("/k"));
+    change_mark(c, STR("a:1"));
+    assert_int_equal(rig_commit(rig, c, true), 0);
+    set_no_room(true);
+    fail_sync_after(0);
+    c = change_new(STR("/k"));
+    change_end_marks(c);
+    assert_int_equal(rig_commit(rig, c, true), -EIO);
+    index_release(rig->index, STR("/k"));
+    set_no_room(false);
+    fail_write_of("removal ");
+    recover(rig);
+    while (__atomic_load_n(&failing_write, __ATOMIC_RELAXED) != NULL)
+        usleep(1000);
     assert_int_equal(rig_commit(rig, put("/l", MD5_B, "b:1"), true), 0);
     expect(rig, "/k", "absent | removal a:1 0 late");
     assert_int_equal(index_removals(rig->index), 1);
@@ -413,6 +499,8 @@ int main(void)
         IN_RIG(test_undone),
         cmocka_unit_test(test_undone_late),
         IN_RIG(test_marks_outlive),
+        IN_RIG(test_order),
+        IN_RIG(test_marks_outlive_twice),
         IN_RIG(test_closed_refusing),
         IN_RIG(test_file_limit),
         cmocka_unit_test_teardown(test_full_disk, unmount),
