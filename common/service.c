@@ -44,6 +44,7 @@ struct lane {
     struct watch accept;
     struct timer pause;         /* accepting again after descriptors ran out */
     struct task drain, drained; /* posted by the first lane; deferred by the server */
+    struct task rested;         /* deferred by the shard */
     struct task finish;
     bool finished;
     pthread_t thread;
@@ -180,7 +181,8 @@ static void run_finish(struct task *task)
         return;
     lane->finished = true;
     http_server_free(&lane->server);
-    loop_undefer(lane->loop, &lane->drained); /* nobody waits for it any more */
+    loop_undefer(lane->loop, &lane->drained); /* nobody waits for them any more */
+    loop_undefer(lane->loop, &lane->rested);
     if (service->config.shard_free)
         service->config.shard_free(service->config.arg, lane->shard);
     lane->shard = NULL;
@@ -216,6 +218,16 @@ static void run_all_drained(struct task *task)
 static void run_drained(struct task *task)
 {
     struct lane *lane = container_of(task, struct lane, drained);
+    const struct service_config *config = &lane->service->config;
+    if (config->shard_drain)
+        config->shard_drain(config->arg, lane->shard, &lane->rested);
+    else
+        loop_defer(lane->loop, &lane->rested);
+}
+
+static void run_rested(struct task *task)
+{
+    struct lane *lane = container_of(task, struct lane, rested);
     if (atomic_fetch_sub(&lane->service->lanes_left, 1) == 1)
         loop_post(lane->service->lanes[0].loop, &lane->service->all_drained);
 }
@@ -315,6 +327,7 @@ static int lane_open(struct service *service, int number, const char **what)
     lane->pause.fire = accept_pause_over;
     lane->drain.run = run_drain;
     lane->drained.run = run_drained;
+    lane->rested.run = run_rested;
     lane->finish.run = run_finish;
     *what = "event loop";
     lane->loop = loop_new();

@@ -25,7 +25,11 @@ struct service_config {
     /* A loop's own state (client pool, …), made before its loop runs; handed to the HTTP
      * server as ctx. NULL returned: start-up fails. */
     void *(*shard_new)(void *arg, struct loop *loop, int number);
-    /* On that loop's thread after its last exchange is over (or cut), before it stops. */
+    /* In a drain, on that loop's thread after its last exchange is over: `rested` is to
+     * be run (loop_defer) once nothing of the loop's own is under way any more, such as
+     * an operation whose client left. May be NULL. */
+    void (*shard_drain)(void *arg, void *shard, struct task *rested);
+    /* The same, or when the drain's limit has cut it short, before the loop stops. */
     void (*shard_free)(void *arg, void *shard);
     void *arg;
 };

@@ -34,7 +34,8 @@ struct shard {
     struct master *master;
     struct loop *loop;
     struct http_client *client;
-    unsigned running; /* requests not freed yet */
+    unsigned running;     /* requests not freed yet */
+    struct task *drained; /* deferred, in a drain, when none is left */
 };
 
 /* A request to an operation. The operation owns it from its entry point on and frees it

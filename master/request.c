@@ -24,7 +24,12 @@ struct request *request_new(struct shard *shard, struct exchange *ex)
 
 void request_free(struct request **request)
 {
-    (*request)->shard->running--;
+    struct shard *shard = (*request)->shard;
+
+    if (--shard->running == 0 && shard->drained != NULL) {
+        loop_defer(shard->loop, shard->drained);
+        shard->drained = NULL;
+    }
     stock_put(&requests, *request);
     *request = NULL;
 }

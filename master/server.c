@@ -67,6 +67,18 @@ static void *shard_new(void *arg, struct loop *loop, int number)
     return shard;
 }
 
+/* The last exchange is over, but a request whose client left may still be at work. */
+static void shard_drain(void *arg, void *ctx, struct task *rested)
+{
+    struct shard *shard = ctx;
+
+    (void)arg;
+    if (shard->running == 0)
+        loop_defer(shard->loop, rested);
+    else
+        shard->drained = rested;
+}
+
 static void shard_free(void *arg, void *ctx)
 {
     struct server *server = arg;
@@ -74,6 +86,7 @@ static void shard_free(void *arg, void *ctx)
 
     if (kept->number == SWEEPER)
         sweeper_stop(server->sweeper);
+    kept->shard.drained = NULL;
     http_client_free(&kept->shard.client);
 }
 
@@ -139,6 +152,7 @@ int server_run(const struct config *config)
     service_config.http.on_request = master_on_request;
     service_config.http.on_finished = config->verbose ? master_on_finished : NULL;
     service_config.shard_new = shard_new;
+    service_config.shard_drain = shard_drain;
     service_config.shard_free = shard_free;
     service_config.arg = &server;
     service = service_new(&service_config, err, sizeof(err));
@@ -154,11 +168,11 @@ int server_run(const struct config *config)
     }
     status = ran;
     if (!all_over(&server)) {
-        /* Operations whose clients left while the index was at work for them. Their loops
-         * have stopped, so nobody can finish them; leave as a crash would, which loses
-         * nothing. */
-        log_warn("leaving with operations under way");
-        _exit(status);
+        /* Requests that the drain's limit cut off from their volumes. Their loops have
+         * stopped, so nobody can finish them, and completions of the index would find
+         * closed parts; leave as a crash would, which loses nothing. */
+        log_warn("requests were cut while under way: leaving as if killed");
+        _exit(1);
     }
 
 out:

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -217,3 +218,41 @@ def test_index_outlives_the_master():
             assert cluster.keys(b"/%d/" % turn, unlinked=True) == [keys[0]]
             for key in keys[2:]:
                 assert cluster.read(key) == key
+
+
+def left_delete(cluster: Cluster, key: bytes) -> None:
+    """A DELETE whose client has left, and whose volumes do not answer for now."""
+    cluster.live(key)
+    for volume in cluster.volumes:
+        volume.pause()
+    wire = Wire(cluster.master.address)
+    wire.send(b"DELETE %s HTTP/1.1\r\nHost: h\r\n\r\n" % key)
+    wait_until(lambda: cluster.get(key).status == 404, 10, "the record is gone")
+    wire.close()
+    cluster.master.process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+
+
+def test_drain_waits_for_what_no_client_waits_for():
+    with Cluster(KINDS["volumed"]) as cluster:
+        left_delete(cluster, b"/left")
+        process = cluster.master.process
+        assert process.poll() is None
+        for volume in cluster.volumes:
+            volume.resume()
+        assert process.wait(20) == 0
+        cluster.master.process = None
+        assert not cluster.files()
+
+
+def test_drain_cuts_at_its_limit():
+    with Cluster(KINDS["volumed"], flags=["-drain", "1s"]) as cluster:
+        left_delete(cluster, b"/left")
+        process = cluster.master.process
+        assert process.poll() is None
+        assert process.wait(20) == 1
+        cluster.master.process = None
+        for volume in cluster.volumes:
+            volume.resume()
+        cluster.master.start()
+        cluster.no_files(b"/left", 30)
