@@ -54,7 +54,7 @@ struct writer {
 
     pthread_mutex_t lock; /* of what follows, up to the blank line */
     pthread_cond_t wake;
-    bool waiting; /* the thread is, for wake */
+    bool waiting; /* the thread is, for wake, and nobody has signalled it yet */
     bool stopping;
     bool retry_now; /* do not wait until the next try to open again is due */
     int refusing;   /* 0, or what commits are answered with */
@@ -450,23 +450,29 @@ void writer_stop(struct writer **wp)
     release(w);
 }
 
-static void enqueue(struct writer *w, struct change *change)
+/* Under lock. true: the thread waits, and is to be woken once the lock is free again, so
+ * that it does not wake into a closed door. */
+static bool enqueue(struct writer *w, struct change *change)
 {
+    bool asleep = w->waiting;
     assure(!w->stopping);
     change->next = NULL;
     *w->queue_end = change;
     w->queue_end = &change->next;
-    if (w->waiting)
-        pthread_cond_signal(&w->wake);
+    w->waiting = false; /* one signal is enough */
+    return asleep;
 }
 
 void writer_submit(struct writer *w, struct change *change)
 {
+    bool asleep = false;
     pthread_mutex_lock(&w->lock);
     int refusing = w->refusing;
     if (refusing == 0)
-        enqueue(w, change);
+        asleep = enqueue(w, change);
     pthread_mutex_unlock(&w->lock);
+    if (asleep)
+        pthread_cond_signal(&w->wake);
     if (refusing != 0)
         report(change, refusing);
 }
@@ -475,8 +481,10 @@ void writer_submit_own(struct writer *w, struct change *change)
 {
     change->own = true;
     pthread_mutex_lock(&w->lock);
-    enqueue(w, change);
+    bool asleep = enqueue(w, change);
     pthread_mutex_unlock(&w->lock);
+    if (asleep)
+        pthread_cond_signal(&w->wake);
 }
 
 void writer_retry(struct writer *w)
