@@ -1,4 +1,4 @@
-/* What tests and metrics may see of the index beyond its door. */
+/* What tests may see of the index beyond its door. */
 #ifndef MASTER_INDEX_PRIVATE_H
 #define MASTER_INDEX_PRIVATE_H
 

@@ -14,7 +14,7 @@
 
 struct writer;
 
-/* What it did since it began; for tests and metrics. */
+/* What it did since it began; for tests. */
 struct writer_counts {
     uint64_t changes;  /* committed */
     uint64_t batches;  /* written */

@@ -29,8 +29,7 @@ struct replica_set_spec {
     bool has_length;           /* false: the client sends chunks, and so do we */
     uint64_t length;
     /* Something has happened; what follows is decided by replica_set_mend(). `err`: 0, or
-     * the index took a mark not, and will take nothing. Never from within a call below.
-     */
+     * the index did not take a mark and will take nothing. Never from within a call. */
     void (*changed)(void *arg, int err);
     void *arg;
 };
