@@ -25,7 +25,7 @@
 enum {
     LOOKUP_THREADS = 4,
     CONNECT_MS = 2000, /* to a volume: there are others */
-    SWEEPER = 0, /* the loop that runs the sweeper */
+    SWEEPER = 0,       /* the loop that runs the sweeper */
 };
 
 /* Kept until the end: whether all requests of a shard are over is asked after its loop
