@@ -44,8 +44,9 @@ def main() -> int:
         made = [make(cluster.folder / f"made-{size}", size * MIB) for size in (52, 64, 100)]
         made.append(make(cluster.folder / f"made-{args.large}", args.large * MIB))
         files = made + files
-        print(f"{args.kind}: {len(files)} files, {sum(f.stat().st_size for f in files) / MIB:.0f} MiB,")
-        print(f"  {sum(f.stat().st_size > 50_000_000 for f in files)} of them over 50 MB")
+        sizes = [path.stat().st_size for path in files]
+        print(f"{args.kind}: {len(files)} files, {sum(sizes) / MIB:.0f} MiB,")
+        print(f"  {sum(size > 50_000_000 for size in sizes)} of them over 50 MB")
         store, began, told = Store(cluster.master.address), time.monotonic(), [time.monotonic()]
 
         def progress() -> None:
@@ -61,7 +62,8 @@ def main() -> int:
         found = cluster.files()
         print(f"  {store.stored} came back the same, {len(store.failures)} failed, {took:.1f} s,")
         print(f"  {store.bytes / MIB / took:.0f} MiB/s, {store.stored / took:.0f} files/s")
-        print(f"  on disk: {len(found)} files, {len(wanted - found)} missing, {len(found - wanted)} too many")
+        missing, more = len(wanted - found), len(found - wanted)
+        print(f"  on disk: {len(found)} files, {missing} missing, {more} too many")
         for server in cluster.servers():
             print(f"  {server.name}: peak RSS {server.peak_rss() / MIB:.1f} MiB")
         return 0 if not store.failures and found == wanted else 1

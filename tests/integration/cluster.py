@@ -45,7 +45,9 @@ KINDS = {
     "mixed": ("volumed", "nginx", "volumed"),
 }
 
-_COMPLAINTS = re.compile(r"ERROR: \w+Sanitizer|WARNING: \w+Sanitizer|runtime error:|assure|assertion")
+_COMPLAINTS = re.compile(
+    r"ERROR: \w+Sanitizer|WARNING: \w+Sanitizer|runtime error:|assure|assertion"
+)
 
 
 class StartError(Exception):

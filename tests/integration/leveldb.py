@@ -89,11 +89,10 @@ class Database:
         try:
             _lib.leveldb_iter_seek_to_first(iterator)
             while _lib.leveldb_iter_valid(iterator):
-                key = ctypes.string_at(_lib.leveldb_iter_key(iterator, ctypes.byref(size)), size.value)
-                value = ctypes.string_at(
-                    _lib.leveldb_iter_value(iterator, ctypes.byref(size)), size.value
-                )
-                yield key, value
+                key = _lib.leveldb_iter_key(iterator, ctypes.byref(size))
+                key = ctypes.string_at(key, size.value)
+                value = _lib.leveldb_iter_value(iterator, ctypes.byref(size))
+                yield key, ctypes.string_at(value, size.value)
                 _lib.leveldb_iter_next(iterator)
             error = ctypes.c_char_p()
             _lib.leveldb_iter_get_error(iterator, ctypes.byref(error))

@@ -229,7 +229,8 @@ def test_descriptors_are_given_back(cluster, key):
     before = descriptors()
     for number in range(300):
         with Wire(cluster.master.address) as wire:
-            wire.send(b"PUT %s/%d HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n123" % (key, number))
+            head = b"PUT %s/%d HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n" % (key, number)
+            wire.send(head + b"123")
     for number in range(300):
         http_raw.once(cluster.master.address, "GET", target(key))
     wait_until(lambda: descriptors() <= before + 60, 20, "descriptors given back")
