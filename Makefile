@@ -55,7 +55,6 @@ HEADERS   := $(wildcard common/*.h master/*.h volumed/*.h tests/unit/*.h tests/f
 SOURCES   := $(C_FILES) $(HEADERS)
 # What begins with "#!" and names a shell (no '#' here, since make would take it for a comment).
 SHELL_SCRIPTS := $(shell grep -lsE '^.!.*[/ ](ba|da)?sh( |$$)' $(wildcard scripts/* .ci/* tests/bench/*))
-MAN_PAGES     := $(wildcard docs/*.1)
 
 # Keep the objects of tests and fuzzers, which make would take for mere steps on the way.
 .SECONDARY:
@@ -190,10 +189,6 @@ lint: $(C_FILES:%.c=build/lint/%.tidy)
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BIN)/mkv $(BIN)/volumed $(DESTDIR)$(PREFIX)/bin
-ifneq ($(MAN_PAGES),)
-	install -d $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 644 $(MAN_PAGES) $(DESTDIR)$(PREFIX)/share/man/man1
-endif
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 

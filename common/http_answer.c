@@ -136,8 +136,7 @@ void exchange_write_file(struct exchange *ex, int fd, int64_t off, int64_t len)
         assure(ex->body_left >= len);
         ex->body_left -= len;
     }
-    out_file(ex->conn, fd, off, len,
-             ex->readers ? ex->readers : ex->conn->server->config.readers);
+    out_file(ex->conn, fd, off, len, ex->readers);
     conn_schedule(ex->conn);
 }
 

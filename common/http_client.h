@@ -76,7 +76,7 @@ struct call_spec {
 };
 
 struct http_client_config {
-    const char *agent;       /* the User-Agent header */
+    const char *agent;       /* the User-Agent header; must be given */
     struct workers *lookups; /* resolves names */
     int connect_ms, send_ms, answer_ms;
     int idle_ms;  /* how long a pooled connection is kept: under nginx's 75 s */

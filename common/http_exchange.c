@@ -59,15 +59,6 @@ static int address_text(struct net_addr *a, char text[INET6_ADDRSTRLEN])
     return inet_ntop(family, ip, text, INET6_ADDRSTRLEN) ? family : 0;
 }
 
-const char *exchange_peer(struct exchange *ex)
-{
-    static _Thread_local char text[INET6_ADDRSTRLEN];
-    struct net_addr a = {.len = sizeof a.u};
-    if (getpeername(ex->conn->transport.fd, &a.u.sa, &a.len) < 0)
-        return "-";
-    return address_text(&a, text) ? text : "-";
-}
-
 const char *exchange_local(struct exchange *ex)
 {
     static _Thread_local char url[INET6_ADDRSTRLEN + 2];

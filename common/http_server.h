@@ -62,7 +62,7 @@ struct exchange_ops {
 };
 
 struct http_server_config {
-    const char *name; /* the Server header */
+    const char *name; /* the Server header; must be given */
     /* A request's head is there. Must call exchange_own(). */
     void (*on_request)(void *ctx, struct exchange *ex);
     /* After each exchange, for access logs; NULL: none. Called before ops->over. */
@@ -73,8 +73,6 @@ struct http_server_config {
      */
     void (*on_refused)(void *ctx, struct exchange *ex, int status);
     void *ctx;
-    struct workers *readers; /* reads files into memory for exchange_write_file; may be
-                                NULL where that is not used */
     int head_ms;   /* from the first byte of a head to its last  (default 60 s) */
     int body_ms;   /* between two stretches of a body            (30 s) */
     int send_ms;   /* between two stretches the client takes     (60 s) */
@@ -111,8 +109,6 @@ const struct http_head *exchange_head(const struct exchange *ex);
 void exchange_resume(struct exchange *ex);
 /* Ends the keep-alive after this exchange. */
 void exchange_no_keep_alive(struct exchange *ex);
-/* The peer's address as text, for logs. */
-const char *exchange_peer(struct exchange *ex);
 /* The address of ours that the peer connected to, as it stands in a URL: no port, IPv6 in
  * brackets; for a Location when the request names no host. */
 const char *exchange_local(struct exchange *ex);
@@ -136,12 +132,13 @@ void exchange_begin(struct exchange *ex, int status, const struct http_fields *f
 /* Body bytes, copied. Always takes them; returns false when the handler should wait for
  * writable() before it sends more. */
 bool exchange_write(struct exchange *ex, const char *data, size_t len);
-/* A stretch of a file as body: sent by sendfile, cold pages read by the server's readers
- * first. The descriptor is taken (closed when sent); stretches and bytes leave in order.
- * A file that turns out shorter cuts the connection. */
+/* A stretch of a file as body: sent by sendfile; cold pages are first read by the
+ * exchange's readers, where it has some. The descriptor is taken (closed when sent);
+ * stretches and bytes leave in order. A file that turns out shorter cuts the connection.
+ */
 void exchange_write_file(struct exchange *ex, int fd, int64_t off, int64_t len);
-/* From now on, cold pages of this exchange's files are read by `readers` in place of the
- * config's: a drive's own workers, so that one that hangs holds up no other. */
+/* From now on, cold pages of this exchange's files are read by `readers`: a drive's own
+ * workers, so that one that hangs holds up no other. */
 void exchange_readers(struct exchange *ex, struct workers *readers);
 /* The answer is complete (a handler whose length was short cuts the connection). */
 void exchange_end(struct exchange *ex);

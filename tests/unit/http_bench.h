@@ -233,6 +233,7 @@ static inline void bench_open(struct bench *b)
     assert_non_null(b->loop);
     b->lookups = workers_new("lookup", 2);
     http_client_defaults(&b->config);
+    b->config.agent = "mkv";
     b->config.lookups = b->lookups;
     b->guard.fire = guard_fire;
     b->timer.fire = bench_timer;

@@ -295,6 +295,7 @@ static void on_request(void *ctx, struct exchange *ex)
     char text[128];
     atomic_fetch_add(&server.begun, 1);
     exchange_own(ex, &script_ops, s);
+    exchange_readers(ex, server.workers);
     s->ex = ex;
     s->timer.fire = script_timer;
     assure(target.n < sizeof text);
@@ -365,7 +366,7 @@ static void server_start(const struct service_config *given)
     config.bind = "127.0.0.1";
     config.http.on_request = on_request;
     config.http.on_finished = on_finished;
-    config.http.readers = server.workers;
+    config.http.name = "mkv";
     config.shard_new = shard_new;
     server.service = service_new(&config, err, sizeof err);
     assert_non_null(server.service);
