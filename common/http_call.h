@@ -32,12 +32,12 @@ struct call {
     struct http_client *client;
     const struct call_ops *ops;
     void *arg;
-    struct upstream *upstream; /* a reference */
-    struct conn *conn;         /* from SENDING on */
-    struct http_dial dial;     /* in DIALING */
-    struct timer timer;        /* send or answer limit; the dial has its own */
+    struct upstream *upstream;  /* a reference */
+    struct upstream_conn *conn; /* from SENDING on */
+    struct http_dial dial;      /* in DIALING */
+    struct timer timer;         /* send or answer limit; the dial has its own */
     struct http_queue queue;
-    TAILQ_ENTRY(call) link; /* client->starting, or conn->calls */
+    TAILQ_ENTRY(call) link; /* client->starting */
     TAILQ_ENTRY(call) all;
     uint64_t body_left; /* of a LENGTH request body, not queued yet */
     uint64_t left;      /* of a LENGTH answer body, not taken yet */
@@ -69,7 +69,8 @@ struct http_client {
     struct http_pool *pool;
     struct task flush;
     struct call_list starting;
-    TAILQ_HEAD(, conn) dirty; /* something is to be written, or a body offered again */
+    TAILQ_HEAD(, upstream_conn)
+    dirty; /* something is to be written, or a body offered again */
     unsigned n_starting, n_dirty;
     bool connecting; /* the flush gives new calls their connections */
     struct call_list all;
@@ -85,24 +86,24 @@ bool http_call_still(struct call *call);
 void http_call_end_keep(struct call *call, enum call_result result, bool keep);
 void http_call_end(struct call *call, enum call_result result);
 /* The server closed (error 0) or the connection failed: the call ends or begins anew. */
-void http_call_lost(struct conn *conn, ssize_t error);
+void http_call_lost(struct upstream_conn *conn, ssize_t error);
 /* From now on the server has answer_ms to say something. */
 void http_call_arm_answer(struct call *call);
 /* Tells room(); false: the call is over. */
 bool http_call_tell_room(struct call *call);
 /* Watches for what is awaited. false: the kernel has no room for the watch. */
-bool http_call_watch(struct conn *conn, const struct call *call);
+bool http_call_watch(struct upstream_conn *conn, const struct call *call);
 
 /* --- http_call_write.c ----------------------------------------------------------- */
 /* Queues the request line and the header lines; or marks the call unsendable. */
 void http_call_queue_head(struct call *call, const struct call_spec *spec);
 /* Writes what is queued. false: the call is over or has lost this connection. */
-bool http_call_write(struct conn *conn);
+bool http_call_write(struct upstream_conn *conn);
 
 /* --- http_call_read.c ------------------------------------------------------------ */
 /* Reads, and goes through what came; the call may be over when it returns. */
-void http_call_read(struct conn *conn);
+void http_call_read(struct upstream_conn *conn);
 /* Goes through what was read before. false: the call is over. */
-bool http_call_take(struct conn *conn, struct call *call);
+bool http_call_take(struct upstream_conn *conn, struct call *call);
 
 #endif

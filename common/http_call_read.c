@@ -18,7 +18,7 @@ enum {
 
 /* Room for the next read. What was taken may still be referenced by the one who took it,
  * so bytes are only ever appended to a block that is shared. */
-static struct block *conn_room(struct conn *conn, const struct call *call)
+static struct block *conn_room(struct upstream_conn *conn, const struct call *call)
 {
     struct block *in = conn->in;
     bool large = call->state == READING &&
@@ -41,7 +41,7 @@ static struct block *conn_room(struct conn *conn, const struct call *call)
 /* The answer is complete. */
 static void call_complete(struct call *call, bool keep)
 {
-    struct conn *conn = call->conn;
+    struct upstream_conn *conn = call->conn;
     /* Bytes behind the answer belong to no request. */
     keep = keep && call->keep && call->sent_all && !conn->mute && !conn->detached &&
            (!conn->in || conn->in_pos == conn->in->used);
@@ -54,7 +54,7 @@ enum step {
     STEP_OVER, /* the call is over, the connection not this call's any more */
 };
 
-static enum step take_head(struct conn *conn, struct call *call)
+static enum step take_head(struct upstream_conn *conn, struct call *call)
 {
     struct http_head head;
     struct block *in = conn->in;
@@ -65,8 +65,7 @@ static enum step take_head(struct conn *conn, struct call *call)
                                   call->to_head, &head);
     if (n == 0 && len < HTTP_HEAD_MAX)
         return STEP_READ;
-    /* 101: we never ask for it. */
-    if (n <= 0 || head.status == 101) {
+    if (n <= 0) {
         http_call_end(call, CALL_GARBAGE);
         return STEP_OVER;
     }
@@ -92,7 +91,8 @@ static enum step take_head(struct conn *conn, struct call *call)
 }
 
 /* Offers body bytes; *taken of len were taken. false: the call is over. */
-static bool tell_body(struct conn *conn, struct call *call, size_t len, size_t *taken)
+static bool tell_body(struct upstream_conn *conn, struct call *call, size_t len,
+                      size_t *taken)
 {
     struct block *in = conn->in;
     if (!call->ops->body) {
@@ -108,7 +108,7 @@ static bool tell_body(struct conn *conn, struct call *call, size_t len, size_t *
     return http_call_still(call);
 }
 
-static enum step take_body(struct conn *conn, struct call *call)
+static enum step take_body(struct upstream_conn *conn, struct call *call)
 {
     struct block *in = conn->in;
     size_t len = in->used - conn->in_pos, taken;
@@ -165,7 +165,7 @@ static enum step take_body(struct conn *conn, struct call *call)
     return STEP_ON;
 }
 
-bool http_call_take(struct conn *conn, struct call *call)
+bool http_call_take(struct upstream_conn *conn, struct call *call)
 {
     enum step step;
     if (!conn->in) /* resumed with nothing left */
@@ -188,9 +188,9 @@ bool http_call_take(struct conn *conn, struct call *call)
     return true;
 }
 
-void http_call_read(struct conn *conn)
+void http_call_read(struct upstream_conn *conn)
 {
-    struct call *call = TAILQ_FIRST(&conn->calls);
+    struct call *call = conn->call;
     for (int i = 0; i < READS_MAX && !call->paused; i++) {
         struct block *in = conn_room(conn, call);
         size_t room = in->size - in->used;

@@ -56,10 +56,10 @@ void http_call_queue_head(struct call *call, const struct call_spec *spec)
 }
 
 /* Puts one write together, of *len bytes; returns the number of vectors. */
-static int conn_gather(const struct conn *conn, struct iovec *iov, char *scratch,
+static int conn_gather(const struct upstream_conn *conn, struct iovec *iov, char *scratch,
                        size_t *len)
 {
-    const struct call *call = TAILQ_FIRST(&conn->calls);
+    const struct call *call = conn->call;
     int n = 0;
     if (call->state == SENDING && !call->corked)
         n = http_queue_gather(&call->queue, iov, HTTP_QUEUE_VECTORS, scratch);
@@ -69,9 +69,9 @@ static int conn_gather(const struct conn *conn, struct iovec *iov, char *scratch
     return n;
 }
 
-bool http_call_write(struct conn *conn)
+bool http_call_write(struct upstream_conn *conn)
 {
-    struct call *call = TAILQ_FIRST(&conn->calls);
+    struct call *call = conn->call;
     struct loop *loop = call->client->loop;
     size_t before = call->queue.queued;
     conn->full = false;

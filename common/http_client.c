@@ -4,8 +4,7 @@
  * Nothing is written where it is asked for: calls begun and bytes queued in one turn of
  * the loop are gathered by one deferred task, which gives each new call its connection
  * and then writes once per connection. That is what lets a head and a small body leave in
- * one segment, keeps every callback out of call_start() and call_send(), and is the place
- * where bodiless calls to one server may be put on one connection later.
+ * one segment, and keeps every callback out of call_start() and call_send().
  */
 #include "common/http_client.h"
 
@@ -35,7 +34,7 @@ void http_call_become(struct call *call, enum call_state state)
 }
 
 /* --- connections in use ---------------------------------------------------------- */
-static void conn_mark(struct conn *conn, struct http_client *client)
+static void conn_mark(struct upstream_conn *conn, struct http_client *client)
 {
     if (!conn->dirty) {
         conn->dirty = true;
@@ -46,7 +45,7 @@ static void conn_mark(struct conn *conn, struct http_client *client)
         loop_defer(client->loop, &client->flush);
 }
 
-static void conn_unmark(struct conn *conn, struct http_client *client)
+static void conn_unmark(struct upstream_conn *conn, struct http_client *client)
 {
     if (!conn->dirty)
         return;
@@ -59,8 +58,8 @@ static void conn_unmark(struct conn *conn, struct http_client *client)
  * on it: `keep` is only for one that is clean. */
 static void call_unbind(struct call *call, bool keep)
 {
-    struct conn *conn = call->conn;
-    TAILQ_REMOVE(&conn->calls, call, link);
+    struct upstream_conn *conn = call->conn;
+    conn->call = NULL;
     call->conn = NULL;
     conn_unmark(conn, call->client);
     block_unref(&conn->in);
@@ -72,7 +71,7 @@ static void call_unbind(struct call *call, bool keep)
         http_pool_close(&conn);
 }
 
-bool http_call_watch(struct conn *conn, const struct call *call)
+bool http_call_watch(struct upstream_conn *conn, const struct call *call)
 {
     uint32_t events =
         (call->paused ? 0u : (uint32_t)EPOLLIN) | (conn->full ? (uint32_t)EPOLLOUT : 0u);
@@ -173,10 +172,10 @@ bool http_call_tell_room(struct call *call)
     return http_call_still(call);
 }
 
-static void call_bind(struct call *call, struct conn *conn)
+static void call_bind(struct call *call, struct upstream_conn *conn)
 {
-    assure(TAILQ_EMPTY(&conn->calls)); /* no pipelining yet */
-    TAILQ_INSERT_TAIL(&conn->calls, call, link);
+    assure(!conn->call);
+    conn->call = call;
     call->conn = conn;
     /* Only a pooled connection may turn out closed through nobody's fault. */
     call->queue.hold = conn->reused;
@@ -195,7 +194,7 @@ static void call_no_connection(struct call *call, int error)
         http_call_end(call, http_dial_local(error) ? CALL_LOCAL : CALL_REFUSED);
 }
 
-static void call_dialed(struct http_dial *dial, struct conn *conn, int error)
+static void call_dialed(struct http_dial *dial, struct upstream_conn *conn, int error)
 {
     struct call *call = container_of(dial, struct call, dial);
     if (conn)
@@ -207,7 +206,7 @@ static void call_dialed(struct http_dial *dial, struct conn *conn, int error)
 static void call_connect(struct call *call)
 {
     call_delist(call);
-    struct conn *conn = call->fresh ? NULL : http_pool_take(call->upstream);
+    struct upstream_conn *conn = call->fresh ? NULL : http_pool_take(call->upstream);
     if (conn) {
         call_bind(call, conn);
         return;
@@ -237,9 +236,9 @@ static void call_resend(struct call *call)
     call_enlist(call);
 }
 
-void http_call_lost(struct conn *conn, ssize_t error)
+void http_call_lost(struct upstream_conn *conn, ssize_t error)
 {
-    struct call *call = TAILQ_FIRST(&conn->calls);
+    struct call *call = conn->call;
     if (call->state == READING && call->body == HTTP_BODY_CLOSE && error == 0)
         http_call_end(call, CALL_OK);
     else if (call->queue.hold)
@@ -249,10 +248,10 @@ void http_call_lost(struct conn *conn, ssize_t error)
 }
 
 /* --- what the loop says ------------------------------------------------------------ */
-static void conn_ready(struct watch *watch, uint32_t events)
+static void upstream_conn_ready(struct watch *watch, uint32_t events)
 {
-    struct conn *conn = container_of(watch, struct conn, watch);
-    struct call *call = TAILQ_FIRST(&conn->calls);
+    struct upstream_conn *conn = container_of(watch, struct upstream_conn, watch);
+    struct call *call = conn->call;
     if (events & EPOLLOUT && !http_call_write(conn))
         return;
     if (!call->paused) {
@@ -267,9 +266,9 @@ static void conn_ready(struct watch *watch, uint32_t events)
 }
 
 /* --- the deferred task ----------------------------------------------------------- */
-static void conn_flush(struct conn *conn)
+static void conn_flush(struct upstream_conn *conn)
 {
-    struct call *call = TAILQ_FIRST(&conn->calls);
+    struct call *call = conn->call;
     if (call->resumed) {
         call->resumed = false;
         call->paused = false;
@@ -285,7 +284,7 @@ static void client_flush(struct task *task)
 {
     struct http_client *client = container_of(task, struct http_client, flush);
     struct call *call;
-    struct conn *conn;
+    struct upstream_conn *conn;
     /* What callbacks add has its turn in the next round of the loop. */
     client->connecting = true;
     for (unsigned n = client->n_starting; n > 0; n--)
@@ -408,7 +407,6 @@ bool call_sent_any(const struct call *call)
 void http_client_defaults(struct http_client_config *config)
 {
     *config = (struct http_client_config){
-        .agent = "mkv",
         .connect_ms = 3000, /* a lost SYN is sent again after one second */
         .send_ms = 30 * 1000,
         .answer_ms = 30 * 1000,
@@ -419,13 +417,14 @@ void http_client_defaults(struct http_client_config *config)
 
 struct http_client *http_client_new(struct loop *loop, const struct http_client_config *c)
 {
+    assure(c->agent != NULL);
     struct http_client *client = xcalloc(1, sizeof *client);
     struct http_pool_config pool = {
         .loop = loop,
         .lookups = c->lookups,
         .idle_ms = c->idle_ms,
         .max_idle = c->max_idle,
-        .ready = conn_ready,
+        .ready = upstream_conn_ready,
     };
     client->loop = loop;
     client->config = *c;

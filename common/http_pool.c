@@ -25,14 +25,14 @@ enum {
     UPSTREAMS_MAX = 1024, /* past it, those nobody uses are forgotten */
 };
 
-static _Thread_local struct stock conns = {.size = sizeof(struct conn)};
+static _Thread_local struct stock conns = {.size = sizeof(struct upstream_conn)};
 
 struct upstream {
     struct http_pool *pool;
     struct upstream *chain;
     uint32_t refs; /* calls and connections; 0 leaves it known */
     uint32_t hash;
-    TAILQ_HEAD(conn_idle, conn) idle; /* newest first */
+    TAILQ_HEAD(conn_idle, upstream_conn) idle; /* newest first */
     int n_idle;
     struct timer idle_timer; /* runs while any is idle, for the oldest */
     struct http_name *name;
@@ -47,11 +47,10 @@ struct http_pool {
 };
 
 /* --- connections ----------------------------------------------------------------- */
-static struct conn *conn_new(struct upstream *upstream, int fd)
+static struct upstream_conn *conn_new(struct upstream *upstream, int fd)
 {
-    struct conn *conn = stock_get(&conns);
+    struct upstream_conn *conn = stock_get(&conns);
     memset(conn, 0, sizeof *conn);
-    TAILQ_INIT(&conn->calls);
     conn->upstream = upstream;
     upstream->refs++;
     conn->watch.fd = fd;
@@ -59,21 +58,21 @@ static struct conn *conn_new(struct upstream *upstream, int fd)
     return conn;
 }
 
-void http_pool_close(struct conn **connp)
+void http_pool_close(struct upstream_conn **connp)
 {
-    struct conn *conn = *connp;
+    struct upstream_conn *conn = *connp;
     *connp = NULL;
     if (!conn)
         return;
     struct http_pool *pool = conn->upstream->pool;
-    assure(TAILQ_EMPTY(&conn->calls) && !conn->in && !conn->dirty);
+    assure(!conn->call && !conn->in && !conn->dirty);
     watch_del(pool->config.loop, &conn->watch);
     conn->transport.ops->close(&conn->transport);
     upstream_unref(&conn->upstream);
     stock_put(&conns, conn);
 }
 
-static void idle_remove(struct conn *conn)
+static void idle_remove(struct upstream_conn *conn)
 {
     struct upstream *upstream = conn->upstream;
     TAILQ_REMOVE(&upstream->idle, conn, idle);
@@ -83,7 +82,7 @@ static void idle_remove(struct conn *conn)
 
 static void idle_ready(struct watch *watch, uint32_t events)
 {
-    struct conn *conn = container_of(watch, struct conn, watch);
+    struct upstream_conn *conn = container_of(watch, struct upstream_conn, watch);
     (void)events;
     idle_remove(conn);
     http_pool_close(&conn);
@@ -94,7 +93,7 @@ static void idle_fire(struct timer *timer)
     struct upstream *upstream = container_of(timer, struct upstream, idle_timer);
     const struct http_pool_config *config = &upstream->pool->config;
     uint64_t now = loop_now(config->loop);
-    struct conn *conn;
+    struct upstream_conn *conn;
     while ((conn = TAILQ_LAST(&upstream->idle, conn_idle)) != NULL) {
         uint64_t due = conn->idle_since + (uint64_t)config->idle_ms;
         if (due > now) {
@@ -106,9 +105,9 @@ static void idle_fire(struct timer *timer)
     }
 }
 
-struct conn *http_pool_take(struct upstream *upstream)
+struct upstream_conn *http_pool_take(struct upstream *upstream)
 {
-    struct conn *conn = TAILQ_FIRST(&upstream->idle);
+    struct upstream_conn *conn = TAILQ_FIRST(&upstream->idle);
     if (!conn)
         return NULL;
     idle_remove(conn);
@@ -117,12 +116,12 @@ struct conn *http_pool_take(struct upstream *upstream)
     return conn;
 }
 
-void http_pool_put(struct conn **connp)
+void http_pool_put(struct upstream_conn **connp)
 {
-    struct conn *conn = *connp;
+    struct upstream_conn *conn = *connp;
     struct upstream *upstream = conn->upstream;
     const struct http_pool_config *config = &upstream->pool->config;
-    assure(TAILQ_EMPTY(&conn->calls) && !conn->in && !conn->dirty && conn->watch.added);
+    assure(!conn->call && !conn->in && !conn->dirty && conn->watch.added);
     if (upstream->n_idle >= config->max_idle) {
         http_pool_close(connp);
         return;
@@ -154,7 +153,7 @@ bool http_dial_local(int error)
     }
 }
 
-static void dial_end(struct http_dial *dial, struct conn *conn, int error)
+static void dial_end(struct http_dial *dial, struct upstream_conn *conn, int error)
 {
     struct upstream *upstream = dial->upstream;
     struct loop *loop = upstream->pool->config.loop;
@@ -187,7 +186,7 @@ static void dial_next(struct http_dial *dial)
         int at = (dial->first + dial->tried++) % addrs->list.n;
         int fd = net_connect(&addrs->list.addr[at]);
         if (fd >= 0) {
-            struct conn *conn = conn_new(upstream, fd);
+            struct upstream_conn *conn = conn_new(upstream, fd);
             conn->watch.ready = dial_ready;
             error = watch_add(loop, &conn->watch, EPOLLOUT);
             if (error == 0) {
@@ -224,7 +223,7 @@ static void dial_failed(struct http_dial *dial, int error)
 
 static void dial_ready(struct watch *watch, uint32_t events)
 {
-    struct conn *conn = container_of(watch, struct conn, watch);
+    struct upstream_conn *conn = container_of(watch, struct upstream_conn, watch);
     struct http_dial *dial = conn->dial;
     struct http_pool *pool = conn->upstream->pool;
     int error = net_connect_result(watch->fd);
@@ -301,7 +300,7 @@ static uint32_t hash_of(struct str s)
 static void upstream_free(struct upstream *upstream)
 {
     struct http_pool *pool = upstream->pool;
-    struct conn *conn, *next;
+    struct upstream_conn *conn, *next;
     for (conn = TAILQ_FIRST(&upstream->idle); conn; conn = next) {
         next = TAILQ_NEXT(conn, idle);
         idle_remove(conn);

@@ -8,8 +8,8 @@
  * connection: look the name up where need be, then try address after address until the
  * time is up.
  *
- * struct conn stands here, and not in a .c, because its two halves have two owners: the
- * pool opens, keeps and closes it, http_client.c runs calls over it.
+ * struct upstream_conn stands here, and not in a .c, because its two halves have two
+ * owners: the pool opens, keeps and closes it, http_client.c runs calls over it.
  */
 #ifndef COMMON_HTTP_POOL_H
 #define COMMON_HTTP_POOL_H
@@ -31,7 +31,7 @@ struct upstream;
 struct http_dial;
 struct call;
 
-struct conn {
+struct upstream_conn {
     /* --- the pool's */
     struct watch watch; /* always for EPOLLIN, unless http_client.c asks otherwise */
     struct transport transport;
@@ -39,21 +39,18 @@ struct conn {
     struct http_dial *dial;    /* while connecting */
     bool reused;               /* has lain in the pool before this use */
     uint64_t idle_since;
-    TAILQ_ENTRY(conn) idle;
+    TAILQ_ENTRY(upstream_conn) idle;
 
-    /* --- http_client.c's; all empty when it comes from the pool and goes back there.
-     * The calls stand in the order their requests leave and their answers come: the first
-     * is the one whose answer is next. There is one at most today; bodiless ones may be
-     * pipelined by letting more in. */
-    TAILQ_HEAD(conn_calls, call) calls;
-    struct block *in; /* what was read and not yet taken: in_pos..in->used */
+    /* --- http_client.c's; all empty when it comes from the pool and goes back there. */
+    struct call *call; /* that it serves */
+    struct block *in;  /* what was read and not yet taken: in_pos..in->used */
     uint32_t in_pos;
     size_t seen;   /* http_parse_answer's */
     bool full;     /* the socket takes no more: EPOLLOUT is awaited */
     bool mute;     /* a write failed: only what the server said before is still read */
     bool detached; /* hung up while nobody takes its body: not watched until then */
     bool dirty;    /* in the client's list of what is to be flushed */
-    TAILQ_ENTRY(conn) dirty_link;
+    TAILQ_ENTRY(upstream_conn) dirty_link;
 };
 
 struct http_pool_config {
@@ -75,20 +72,20 @@ struct upstream *http_pool_upstream(struct http_pool *pool, struct str authority
 void upstream_unref(struct upstream **upstream);
 
 /* An idle connection (the one used last), or NULL. */
-struct conn *http_pool_take(struct upstream *upstream);
+struct upstream_conn *http_pool_take(struct upstream *upstream);
 /* Keeps a connection for the next call; closes it where enough are kept. */
-void http_pool_put(struct conn **conn);
-void http_pool_close(struct conn **conn);
+void http_pool_put(struct upstream_conn **conn);
+void http_pool_close(struct upstream_conn **conn);
 
 /* Embedded in its owner, which holds a reference to the upstream. */
 struct http_dial {
     /* Once, unless cancelled; may run before http_pool_dial() returns. conn is the
      * owner's; NULL: error is -ETIMEDOUT, -ECONNREFUSED …; see http_dial_local(). */
-    void (*done)(struct http_dial *dial, struct conn *conn, int error);
+    void (*done)(struct http_dial *dial, struct upstream_conn *conn, int error);
     /* the pool's */
     struct upstream *upstream;
-    struct http_addrs *addrs; /* a reference */
-    struct conn *conn;        /* to the address being tried */
+    struct http_addrs *addrs;   /* a reference */
+    struct upstream_conn *conn; /* to the address being tried */
     struct timer timer;
     uint64_t deadline;
     int first, tried; /* the address begun with; how many since */

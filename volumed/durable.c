@@ -35,14 +35,14 @@ enum {
 };
 
 /* One inode, as statx names it. */
-struct identity {
+struct inode_id {
     uint64_t dev, ino, birth;
 };
 
 /* Syncs of one folder, under way or waited for. */
 struct turn {
     int users; /* 0: the slot is free */
-    struct identity folder;
+    struct inode_id folder;
     bool running;
     uint64_t started, finished; /* numbers of syncs */
     uint64_t failed;            /* the last that failed, and how */
@@ -50,7 +50,7 @@ struct turn {
 };
 
 struct durable {
-    struct identity top;
+    struct inode_id top;
     pthread_mutex_t lock;
     pthread_cond_t turned;
     uint64_t *known; /* fingerprints, 0 = free; NULL until the first */
@@ -61,7 +61,7 @@ struct durable {
                     drives sync when they are new there: there is always a free one */
 };
 
-static int identify(int fd, struct identity *out)
+static int identify(int fd, struct inode_id *out)
 {
     struct statx st;
     if (statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &st))
@@ -74,7 +74,7 @@ static int identify(int fd, struct identity *out)
     return 0;
 }
 
-static bool same(const struct identity *a, const struct identity *b)
+static bool same(const struct inode_id *a, const struct inode_id *b)
 {
     return a->dev == b->dev && a->ino == b->ino;
 }
@@ -87,7 +87,7 @@ struct durable *durable_new(int top, int threads)
     pthread_mutex_init(&d->lock, NULL);
     pthread_cond_init(&d->turned, NULL);
     if (identify(top, &d->top))
-        d->top = (struct identity){0};
+        d->top = (struct inode_id){0};
     return d;
 }
 
@@ -115,7 +115,7 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 31;
 }
 
-static uint64_t fingerprint(const struct identity *f)
+static uint64_t fingerprint(const struct inode_id *f)
 {
     return mix(mix(mix(f->dev + 1) + f->ino) ^ f->birth) | 1;
 }
@@ -125,7 +125,7 @@ static size_t slot_of(const struct durable *d, uint64_t print)
     return (size_t)(print >> 8) & (d->slots - 1);
 }
 
-static bool known(struct durable *d, const struct identity *f)
+static bool known(struct durable *d, const struct inode_id *f)
 {
     uint64_t print = fingerprint(f);
     pthread_mutex_lock(&d->lock);
@@ -152,7 +152,7 @@ static void grow(struct durable *d)
     free(old);
 }
 
-static void remember(struct durable *d, const struct identity *f)
+static void remember(struct durable *d, const struct inode_id *f)
 {
     uint64_t print = fingerprint(f);
     pthread_mutex_lock(&d->lock);
@@ -166,7 +166,7 @@ static void remember(struct durable *d, const struct identity *f)
 
 void durable_forget(struct durable *d, int fd)
 {
-    struct identity f = {0};
+    struct inode_id f = {0};
     if (identify(fd, &f))
         return; /* then its names cannot be synced either, and nothing is promised */
     uint64_t print = fingerprint(&f);
@@ -180,7 +180,7 @@ void durable_forget(struct durable *d, int fd)
  * ------------------------------------------------------------------------ */
 
 /* Under the lock. */
-static struct turn *turn_get(struct durable *d, const struct identity *folder)
+static struct turn *turn_get(struct durable *d, const struct inode_id *folder)
 {
     struct turn *unused = NULL;
     for (int i = 0; i < d->n_turns; i++) {
@@ -195,7 +195,7 @@ static struct turn *turn_get(struct durable *d, const struct identity *folder)
     return unused;
 }
 
-static int sync_folder(struct durable *d, int fd, const struct identity *folder)
+static int sync_folder(struct durable *d, int fd, const struct inode_id *folder)
 {
     pthread_mutex_lock(&d->lock);
     struct turn *t = turn_get(d, folder);
@@ -229,14 +229,14 @@ static int sync_folder(struct durable *d, int fd, const struct identity *folder)
 
 int durable_names(struct durable *d, int fd)
 {
-    struct identity here = {0}, above = {0};
+    struct inode_id here = {0}, above = {0};
     int at = fd; /* a descriptor of ours once we have climbed */
 
     int err = identify(fd, &here);
     if (!err)
         err = sync_folder(d, fd, &here);
 
-    struct identity climbed[64]; /* remembered when all of the climb is on disk */
+    struct inode_id climbed[64]; /* remembered when all of the climb is on disk */
     int n = 0;
     for (int level = 0; !err && level < CLIMB_MOST; level++) {
         if (same(&here, &d->top) || known(d, &here))
