@@ -13,25 +13,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/assure.h"
+#include "common/clock.h"
 
 enum {
     SKIP_MAX = 1024 * 1024, /* of a body that is read for the sake of keep-alive alone */
     WRITES_PER_TURN = 16,   /* then others get their turn */
 };
 
-uint64_t conn_clock(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 uint64_t conn_micros(const struct conn *conn)
 {
-    return (conn_clock() - conn->began) / 1000;
+    return (clock_ns() - conn->began) / 1000;
 }
 
 void conn_set_state(struct conn *conn, enum conn_state to)
@@ -258,7 +251,7 @@ static void await_request(struct conn *conn)
         return;
     }
     conn_set_state(conn, CONN_HEAD);
-    conn->began = conn_clock();
+    conn->began = clock_ns();
     conn->wait = CONN_WAIT_ANEW;
 }
 

@@ -73,7 +73,7 @@ struct exchange {
     bool chunked;      /* the answer's body goes in chunks */
     bool abort;        /* the handler gave up on the answer */
     int64_t body_left; /* the answer's body still to be queued; -1: until exchange_end */
-    struct workers *readers; /* of files; NULL: the config's */
+    struct workers *readers; /* of files; NULL: none */
     struct exchange_stats stats;
 };
 
@@ -152,8 +152,7 @@ bool conn_end_of_input(struct conn *conn);
 /* Is there use for more bytes? */
 bool conn_wants_read(const struct conn *conn);
 void conn_set_state(struct conn *conn, enum conn_state to);
-/* Nanoseconds of the monotonic clock, and microseconds since the head's first byte. */
-uint64_t conn_clock(void);
+/* Microseconds since the head's first byte. */
 uint64_t conn_micros(const struct conn *conn);
 
 /* http_wait.c */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <sys/epoll.h>
 
+#include "common/clock.h"
 #include "common/http_conn.h"
 
 enum {
@@ -120,7 +121,7 @@ static ssize_t read_some(struct conn *conn)
     conn->came = true;
     if (conn->state == CONN_IDLE) {
         conn_set_state(conn, CONN_HEAD);
-        conn->began = conn_clock();
+        conn->began = clock_ns();
         conn->wait = CONN_WAIT_ANEW;
     }
     return (size_t)n == room ? 1 : -EAGAIN;

@@ -18,10 +18,10 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/assure.h"
+#include "common/clock.h"
 #include "common/str.h"
 
 enum { BATCH = 256, HEAP_ARITY = 4 };
@@ -46,13 +46,6 @@ struct loop {
 };
 
 static struct task END;
-
-static uint64_t clock_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 static void woken(struct watch *watch, uint32_t events)
 {

@@ -13,9 +13,9 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "common/assure.h"
+#include "common/clock.h"
 #include "common/hash.h"
 #include "common/log.h"
 
@@ -39,14 +39,6 @@ struct volume_health {
     struct standing volume[];
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 struct volume_health *volume_health_new(int n)
 {
     struct volume_health *health;
@@ -69,7 +61,7 @@ bool volume_health_well(struct volume_health *health, int volume)
 
     if (retry_at == 0)
         return true;
-    now = now_ms();
+    now = (int64_t)clock_coarse_ms();
     if (now < retry_at)
         return false;
     return atomic_compare_exchange_strong(&v->retry_at, &retry_at,
@@ -78,7 +70,8 @@ bool volume_health_well(struct volume_health *health, int volume)
 
 static void mark_down(struct standing *v, struct str name, const char *why)
 {
-    if (atomic_exchange(&v->retry_at, now_ms() + VOLUME_HEALTH_RETRY_MS) == 0)
+    if (atomic_exchange(&v->retry_at,
+                        (int64_t)clock_coarse_ms() + VOLUME_HEALTH_RETRY_MS) == 0)
         log_warn("volume %.*s is thought down: %s", (int)name.n, name.p, why);
 }
 
@@ -115,7 +108,7 @@ void volume_health_saw(struct volume_health *health, int volume, struct str name
 void volume_health_write_failed(struct volume_health *health, struct str place)
 {
     uint64_t h = hash_bytes(0, place);
-    uint32_t until = (uint32_t)(now_ms() / 1000) + SHUN_SECONDS;
+    uint32_t until = (uint32_t)(clock_coarse_ms() / 1000) + SHUN_SECONDS;
 
     atomic_store_explicit(&health->shunned[h % SHUN_SLOTS],
                           (h & 0xffffffff00000000U) | until, memory_order_relaxed);
@@ -129,7 +122,7 @@ bool volume_health_write_shunned(const struct volume_health *health, struct str 
 
     if (until == 0)
         return false;
-    now = (uint32_t)(now_ms() / 1000);
+    now = (uint32_t)(clock_coarse_ms() / 1000);
     if (now >= until)
         return false;
     h = hash_bytes(0, place);

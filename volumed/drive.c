@@ -14,10 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/assure.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "volumed/durable.h"
 #include "volumed/footing.h"
@@ -57,13 +57,6 @@ struct drives {
     struct loop *loop;                /* the one that has the timer */
     struct timer rest;
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 /* --- a drive
  * ---------------------------------------------------------------------------- */
@@ -111,7 +104,7 @@ struct workers *drive_writers(const struct drive *drive)
 static struct footing *take(struct drive *d, uint64_t most_ms)
 {
     struct footing *f = NULL;
-    uint64_t now = now_ms();
+    uint64_t now = clock_coarse_ms();
     pthread_mutex_lock(&d->lock);
     if (d->footing && now - d->looked_ms < most_ms)
         f = footing_ref(d->footing);
@@ -127,7 +120,7 @@ struct footing *drive_at_hand(struct drive *d)
 static void looked(struct drive *d)
 {
     pthread_mutex_lock(&d->lock);
-    d->looked_ms = now_ms();
+    d->looked_ms = clock_coarse_ms();
     pthread_mutex_unlock(&d->lock);
 }
 
@@ -137,7 +130,7 @@ static void put_footing(struct drive *d, struct footing *f)
     pthread_mutex_lock(&d->lock);
     struct footing *old = d->footing;
     d->footing = f;
-    d->looked_ms = now_ms();
+    d->looked_ms = clock_coarse_ms();
     pthread_mutex_unlock(&d->lock);
     footing_unref(old);
 }
@@ -384,7 +377,8 @@ static void rest_work(struct job *job)
     pthread_mutex_lock(&d->opening);
     pthread_mutex_lock(&d->lock);
     /* The drive's own reference is the only one, and under the lock none is given out. */
-    if (d->footing && now_ms() - d->looked_ms >= REST_MS && footing_sole(d->footing)) {
+    if (d->footing && clock_coarse_ms() - d->looked_ms >= REST_MS &&
+        footing_sole(d->footing)) {
         f = d->footing;
         d->footing = NULL;
     }
@@ -406,7 +400,7 @@ static void rest_done(struct job *job)
 static void rest_if_idle(struct drive *d)
 {
     pthread_mutex_lock(&d->lock);
-    bool idle = d->footing && now_ms() - d->looked_ms >= REST_MS;
+    bool idle = d->footing && clock_coarse_ms() - d->looked_ms >= REST_MS;
     pthread_mutex_unlock(&d->lock);
     if (!idle || d->rests)
         return;

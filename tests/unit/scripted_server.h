@@ -24,12 +24,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "common/assure.h"
+#include "common/clock.h"
 #include "common/http_fields.h"
 #include "common/http_server.h"
 #include "common/log.h"
@@ -42,13 +42,6 @@
 static char pattern(size_t i)
 {
     return (char)('a' + i % 23);
-}
-
-static UNUSED uint64_t now_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 static UNUSED void sleep_ms(int ms)

@@ -39,7 +39,7 @@ static void ends_after(struct client *c, uint64_t since, uint64_t ms)
 {
     while (client_byte(c) >= 0)
         ;
-    uint64_t took = now_ms() - since;
+    uint64_t took = clock_ms() - since;
     assert_in_range(took, ms - 20, ms + 150);
     client_close(c);
 }
@@ -47,14 +47,14 @@ static void ends_after(struct client *c, uint64_t since, uint64_t ms)
 /* Says a byte every few milliseconds until it is told to stop, or cannot. */
 static uint64_t trickle(struct client *c, uint64_t ms)
 {
-    uint64_t begin = now_ms();
-    for (size_t i = 0; now_ms() - begin < ms; i++) {
+    uint64_t begin = clock_ms();
+    for (size_t i = 0; clock_ms() - begin < ms; i++) {
         char byte = pattern(i);
         if (send(c->fd, &byte, 1, MSG_NOSIGNAL) != 1)
             break;
         sleep_ms(10);
     }
-    return now_ms() - begin;
+    return clock_ms() - begin;
 }
 
 static void slow_clients_are_cut(void **state)
@@ -63,13 +63,13 @@ static void slow_clients_are_cut(void **state)
     start_short();
     /* Silent from the start; after a part of a head; after a request. */
     client_open(&one);
-    ends_after(&one, now_ms(), HEAD_MS);
+    ends_after(&one, clock_ms(), HEAD_MS);
     client_open(&one);
     client_say(&one, "GET /now?1 HTTP");
-    ends_after(&one, now_ms(), HEAD_MS);
+    ends_after(&one, clock_ms(), HEAD_MS);
     client_open(&one);
     assert_int_equal(client_ask(&one, "GET", "/now?1").status, 200);
-    ends_after(&one, now_ms(), IDLE_MS);
+    ends_after(&one, clock_ms(), IDLE_MS);
     /* Bytes of a head are no excuse, bytes of a body are. */
     client_open(&one);
     client_say(&one, "GET /now?1 HTTP/1.1\r\nX: ");
@@ -83,7 +83,7 @@ static void slow_clients_are_cut(void **state)
     client_open(&one);
     client_say(&one, "PUT /sum?1 HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n");
     assert_true(trickle(&one, 1000) >= 1000);
-    ends_after(&one, now_ms(), BODY_MS);
+    ends_after(&one, clock_ms(), BODY_MS);
     assert_true(wait_over(3));
     assert_int_equal(server.over_by[EXCHANGE_GONE], 1);
     /* A handler may take its time. */
@@ -105,11 +105,11 @@ static void unread_answers_are_cut(void **state)
         client_say(&one, sends
                              ? "PUT /endless?1 HTTP/1.1\r\nHost: x\r\n\r\nGET /now?1 HTT"
                              : "GET /endless?1 HTTP/1.1\r\nHost: x\r\n\r\n");
-        uint64_t begin = now_ms();
+        uint64_t begin = clock_ms();
         if (sends)
             trickle(&one, 3000);
         assert_true(wait_over(sends + 1));
-        assert_in_range(now_ms() - begin, SEND_MS - 20, 3000);
+        assert_in_range(clock_ms() - begin, SEND_MS - 20, 3000);
         client_close(&one);
     }
     server_stop();
@@ -224,9 +224,9 @@ static void the_drain_is_limited(void **state)
             client_open(&two);
             client_say(&two, "GET /endless?1 HTTP/1.1\r\nHost: x\r\n\r\n");
             sleep_ms(30);
-            uint64_t begin = now_ms();
+            uint64_t begin = clock_ms();
             assert_int_equal(server_stop(), 1);
-            assert_in_range(now_ms() - begin, (uint64_t)ms, (uint64_t)ms + 300);
+            assert_in_range(clock_ms() - begin, (uint64_t)ms, (uint64_t)ms + 300);
             assert_int_equal(server.over_by[EXCHANGE_GONE], 2);
             client_close(&one);
             client_close(&two);
@@ -334,10 +334,10 @@ static void a_fast_reader_leaves_room(void **state)
     start(1, 5000);
     pthread_create(&reader, NULL, read_all_the_time, &end);
     client_open(&one);
-    uint64_t begin = now_ms();
+    uint64_t begin = clock_ms();
     for (int i = 0; i < 50; i++)
         assert_int_equal(client_ask(&one, "GET", "/now?1").status, 200);
-    assert_true(now_ms() - begin < 5000);
+    assert_true(clock_ms() - begin < 5000);
     atomic_store(&end, true);
     pthread_join(reader, NULL);
     client_close(&one);
