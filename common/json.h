@@ -1,5 +1,5 @@
 /*
- * JSON that we write. What we read is jansson's business.
+ * JSON, of which the programs only write strings; none of them reads any.
  *
  * Byte strings: valid UTF-8 stands as it is, with '"', '\\' and control characters
  * escaped; a byte that is part of no valid UTF-8 sequence is written as the lone
@@ -18,8 +18,7 @@
 #define JSON_STRING_MAX(n) ((n)*6 + 2)
 
 /* Writes s with its quotes to out (room for JSON_STRING_MAX(s.n)); returns the length.
- * (Not json_string: that is a function of jansson's, which the programs are linked with.)
- */
+ * (Not json_string: jansson, with which the tests read it back, has one.) */
 size_t json_quote(struct str s, char *out);
 
 #endif

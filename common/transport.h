@@ -3,7 +3,7 @@
  * calls, so that neither parser nor server nor client knows the difference.
  *
  * All calls are non-blocking and return bytes moved, 0 for end of stream (read only), or
- * -errno; -EAGAIN means: wait for `transport_wants()` on the descriptor and call again.
+ * -errno; -EAGAIN means: wait until the descriptor is ready for it, and call again.
  */
 #ifndef COMMON_TRANSPORT_H
 #define COMMON_TRANSPORT_H
