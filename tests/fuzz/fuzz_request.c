@@ -8,17 +8,9 @@
 
 #include "common/assure.h"
 #include "common/http_parse.h"
+#include "tests/fuzz/cut.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* p[0..n) in memory of its own, so that a read behind it is seen. */
-static char *copy(const uint8_t *p, size_t n)
-{
-    char *c = xmalloc(n + 1);
-    if (n > 0)
-        memcpy(c + 1, p, n);
-    return c;
-}
 
 static void assure_inside(struct str s, const char *p, size_t n)
 {
@@ -83,40 +75,38 @@ static void check(const struct http_head *head, ssize_t r, const char *p, size_t
     free(out);
 }
 
+struct parse {
+    size_t seen;
+    struct http_head head;
+};
+
+static ssize_t parse(void *arg, const char *p, size_t n)
+{
+    struct parse *one = arg;
+    ssize_t r = http_parse_request(p, n, &one->seen, &one->head);
+    check(&one->head, r, p, n);
+    return r;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct http_head whole, cut;
-    size_t seen = 0, sum = 0;
-
-    char *all = copy(data, size), *p = all + 1;
-    ssize_t r = http_parse_request(p, size, &seen, &whole);
-    check(&whole, r, p, size);
-
-    for (size_t i = 0; i < size; i++)
-        sum = sum * 31 + data[i];
-    size_t at = sum % (size + 1), next = at + (size - at) / 2;
-    size_t cuts[] = {at, next, size};
-    char *piece = NULL;
-    ssize_t r2 = 0;
-    seen = 0;
-    for (size_t i = 0; i < 3 && r2 == 0; i++) {
-        free(piece);
-        piece = copy(data, cuts[i]);
-        r2 = http_parse_request(piece + 1, cuts[i], &seen, &cut);
-        check(&cut, r2, piece + 1, cuts[i]);
-    }
+    struct parse whole = {0}, cut = {0};
+    char *all = copy(data, size), *p = all + 1, *piece;
+    ssize_t r = parse(&whole, p, size);
+    ssize_t r2 = parse_cut(data, size, parse, &cut, &piece);
     assure(r2 == r);
     if (r != 0)
-        assure(cut.status == whole.status);
+        assure(cut.head.status == whole.head.status);
     if (r > 0) {
-        assure(same(cut.method, piece + 1, whole.method, p));
-        assure(same(cut.target, piece + 1, whole.target, p));
-        assure(same(cut.host, piece + 1, whole.host, p));
-        assure(same(cut.fields, piece + 1, whole.fields, p));
-        assure(cut.body == whole.body && cut.length == whole.length);
-        assure(cut.minor == whole.minor && cut.http_09 == whole.http_09);
-        assure(cut.keep_alive == whole.keep_alive);
-        assure(cut.expect_continue == whole.expect_continue);
+        assure(same(cut.head.method, piece + 1, whole.head.method, p));
+        assure(same(cut.head.target, piece + 1, whole.head.target, p));
+        assure(same(cut.head.host, piece + 1, whole.head.host, p));
+        assure(same(cut.head.fields, piece + 1, whole.head.fields, p));
+        assure(cut.head.body == whole.head.body && cut.head.length == whole.head.length);
+        assure(cut.head.minor == whole.head.minor &&
+               cut.head.http_09 == whole.head.http_09);
+        assure(cut.head.keep_alive == whole.head.keep_alive);
+        assure(cut.head.expect_continue == whole.head.expect_continue);
     }
     free(piece);
     free(all);
