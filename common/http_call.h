@@ -48,6 +48,7 @@ struct call {
     enum http_body request_body, body;
     unsigned busy; /* callbacks running */
     bool to_head;
+    bool safe;       /* changes nothing at the server */
     bool unsendable; /* asks for bytes that would not be one request */
     bool fresh;      /* may not take a pooled connection */
     bool told_room;  /* the room() of the first connection */

@@ -15,6 +15,7 @@
 
 #include "common/assure.h"
 #include "common/http_call.h"
+#include "common/net.h"
 #include "common/stock.h"
 
 static _Thread_local struct stock calls = {.size = sizeof(struct call), .most = 256};
@@ -236,12 +237,20 @@ static void call_resend(struct call *call)
     call_enlist(call);
 }
 
+/* Not what the server may have read to its end: it may carry that out though it hung up,
+ * even after the answer to a second one, and what it changes then is changed twice. */
+static bool may_resend(const struct call *call, const struct upstream_conn *conn)
+{
+    return call->queue.hold &&
+           (call->safe || !call->sent_all || !net_delivered(conn->watch.fd));
+}
+
 void http_call_lost(struct upstream_conn *conn, ssize_t error)
 {
     struct call *call = conn->call;
     if (call->state == READING && call->body == HTTP_BODY_CLOSE && error == 0)
         http_call_end(call, CALL_OK);
-    else if (call->queue.hold)
+    else if (may_resend(call, conn))
         call_resend(call);
     else
         http_call_end(call, CALL_BROKEN);
@@ -324,6 +333,7 @@ struct call *call_start(struct http_client *client, const struct call_spec *spec
     call->send_ms = spec->send_ms ? spec->send_ms : config->send_ms;
     call->answer_ms = spec->answer_ms ? spec->answer_ms : config->answer_ms;
     call->to_head = str_eq(spec->method, STR("HEAD"));
+    call->safe = call->to_head || str_eq(spec->method, STR("GET"));
     call->request_body = spec->body;
     call->body_left = spec->body == HTTP_BODY_LENGTH ? spec->length : 0;
     call->ended = spec->body != HTTP_BODY_CHUNKED && call->body_left == 0;

@@ -9,8 +9,10 @@
  *
  * A pooled connection that turns out closed before the first byte of an answer is no
  * failure: while all that was sent is still held (requests up to CALL_RESEND bytes), it
- * is sent once more on a fresh connection to the same server. Connecting tries every
- * address of a name.
+ * is sent once more on a fresh connection to the same server. But only a GET or HEAD once
+ * the server's kernel has acknowledged all of it: anything else may then be carried out,
+ * and by and by, whatever a second one is answered. Connecting tries every address of a
+ * name.
  */
 #ifndef COMMON_HTTP_CLIENT_H
 #define COMMON_HTTP_CLIENT_H

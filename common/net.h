@@ -51,4 +51,8 @@ int net_connect_result(int fd); /* 0 or -errno */
 
 void net_nodelay(int fd);
 
+/* Has the peer's kernel acknowledged all that was written? False means that the peer has
+ * not read it; true is also said where it cannot be told. */
+bool net_delivered(int fd);
+
 #endif
