@@ -177,7 +177,7 @@ bool http_call_take(struct upstream_conn *conn, struct call *call)
         return false;
     if (call->paused)
         timer_clear(call->client->loop, &call->timer);
-    else if (call->state == READING)
+    else if (call->state == READING && (call->ops->body || !timer_is_set(&call->timer)))
         http_call_arm_answer(call);
     /* Nothing of the block is ours: it is not kept while we wait. One that is shared has
      * room for more, though, and a trickle must not pin a block for every few bytes. */

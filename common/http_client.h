@@ -74,7 +74,8 @@ struct call_spec {
     int connect_ms; /* all addresses together; 0: the client's default */
     int send_ms;    /* without progress while bytes are queued; 0: default */
     int answer_ms;  /* from the last byte of the request to the answer's head, and between
-                       two stretches of the answer's body; 0: default */
+                       two stretches of the answer's body (or to its end, where nobody
+                       takes it: then it must not drip); 0: default */
 };
 
 struct http_client_config {

@@ -22,6 +22,17 @@ static void answer_half(struct peer *peer)
     close(c);
 }
 
+/* An answer that nobody takes, a byte at a time. */
+static void answer_drips(struct peer *peer)
+{
+    int c = peer_accept(peer);
+    CHECK(peer, peer_head(peer, c));
+    peer_say(c, "HTTP/1.1 500 Oh\r\nContent-Length: 100000\r\n\r\n");
+    for (int i = 0; i < 100 && peer_say(c, "x"); i++)
+        usleep(20 * 1000);
+    close(c);
+}
+
 static void never_read(struct peer *peer)
 {
     int c = peer_accept(peer);
@@ -47,6 +58,21 @@ static void test_timeouts(void **state)
     assert_int_equal(p.result, CALL_TIMEOUT);
     assert_int_equal(p.status, 200);
     probe_free(&p);
+
+    bench_open(&b);
+    b.config.answer_ms = 100;
+    struct peer *drip = peer_new(answer_drips, NULL);
+    p = (struct probe){.bench = &b};
+    b.port = drip->port;
+    bench_client(&b);
+    char authority[32];
+    snprintf(authority, sizeof authority, "127.0.0.1:%d", b.port);
+    probe_begin_at(&p, authority, "DELETE", HTTP_BODY_NONE, 0, &bare_ops);
+    loop_run(b.loop);
+    bench_close(&b);
+    peer_end(drip);
+    assert_int_equal(p.result, CALL_TIMEOUT);
+    assert_int_equal(p.status, 500);
 
     bench_open(&b);
     b.config.send_ms = 100;
