@@ -27,6 +27,7 @@
 #include "common/http_client.h"
 #include "common/net.h"
 #include "common/stock.h"
+#include "tests/unit/pattern.h"
 
 enum { MIB = 1024 * 1024 };
 
@@ -170,11 +171,6 @@ static inline void peer_reset(int c)
     struct linger now = {.l_onoff = 1, .l_linger = 0};
     setsockopt(c, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     close(c);
-}
-
-static inline char pattern(size_t i)
-{
-    return (char)(i * 31 + i / 251 + i / 65537);
 }
 
 /* --- probes ---------------------------------------------------------------------- */

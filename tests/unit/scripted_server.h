@@ -36,13 +36,9 @@
 #include "common/service.h"
 #include "common/str.h"
 #include "common/workers.h"
+#include "tests/unit/pattern.h"
 
 #define UNUSED __attribute__((unused))
-
-static char pattern(size_t i)
-{
-    return (char)('a' + i % 23);
-}
 
 static UNUSED void sleep_ms(int ms)
 {
@@ -459,10 +455,10 @@ static UNUSED size_t client_send_pattern(struct client *c, size_t from, size_t n
 {
     static _Thread_local char piece[23 * 1000];
     size_t done = 0;
-    for (size_t i = 0; i < sizeof piece; i++)
-        piece[i] = pattern(from + i);
-    while (done < n) { /* a piece is a whole number of patterns */
+    while (done < n) {
         size_t len = n - done < sizeof piece ? n - done : sizeof piece;
+        for (size_t i = 0; i < len; i++)
+            piece[i] = pattern(from + done + i);
         if (!client_send(c, piece, len))
             break;
         done += len;
