@@ -1,8 +1,7 @@
 /*
- * PUT: the exchange's side. Bytes that come are held as references to the blocks they
- * came in, at most ROOM of them; a worker writes a batch while the next one gathers, and
- * when all the room is taken the client is made to wait. What happens on disk is
- * newfile.c.
+ * PUT: the exchange's side. Bytes that come are held (pieces.c), as far as there is room;
+ * a worker writes a batch while the next one gathers, and when all the room is taken the
+ * client is made to wait. What happens on disk is newfile.c.
  *
  * A body that fits into the room whole is not touched until all of it is there: then one
  * job makes the file, writes, syncs and names it. (Unless too much is held for clients
@@ -21,21 +20,14 @@
 #include "common/log.h"
 #include "volumed/answer.h"
 #include "volumed/newfile.h"
+#include "volumed/pieces.h"
 #include "volumed/place.h"
 #include "volumed/status.h"
 #include "volumed/volumed.h"
 
 enum {
-    ROOM = 256 * 1024, /* bytes held for one PUT, those being written included */
-    BATCH = 64 * 1024, /* a worker is not called for less, but for the last */
-    PIECES = 96,       /* stretches of blocks held */
+    BATCH = 64 * 1024,            /* a worker is not called for less, but for the last */
     HELD_MOST = 16 * 1024 * 1024, /* by all PUTs of a loop, for small bodies to gather */
-};
-
-struct piece {
-    struct block *block;
-    const char *data;
-    size_t len;
 };
 
 struct put {
@@ -44,101 +36,26 @@ struct put {
     struct exchange *ex; /* NULL: over */
     struct place place;
     struct newfile file;
-    int64_t mtime;      /* from the Date header; -1: none */
-    uint64_t length;    /* of the body; UINT64_MAX where it comes in chunks */
-    uint64_t came;      /* bytes of it so far */
-    bool whole;         /* all of the body is here */
-    bool blocked;       /* body() left bytes */
-    bool working;       /* a job is under way */
-    bool finishing;     /* … and it is the last */
-    int result;         /* of the job: 0, 201, 204 or -errno */
-    int n, writing;     /* pieces held; the first `writing` are the job's */
-    size_t held;        /* bytes in them */
-    struct block *tail; /* where small stretches are copied together; one piece's block */
-    struct piece pieces[PIECES];
-    struct iovec iov[PIECES];
+    int64_t mtime;   /* from the Date header; -1: none */
+    uint64_t length; /* of the body; UINT64_MAX where it comes in chunks */
+    uint64_t came;   /* bytes of it so far */
+    bool whole;      /* all of the body is here */
+    bool blocked;    /* body() left bytes */
+    bool working;    /* a job is under way */
+    bool finishing;  /* … and it is the last */
+    int result;      /* of the job: 0, 201, 204 or -errno */
+    struct pieces pieces;
+    struct iovec iov[PIECES_MOST];
     size_t path_n;
     char path[]; /* with its leading '/' */
 };
-
-/* --- pieces
- * ----------------------------------------------------------------------------------- */
-
-static void piece_add(struct put *put, struct block *block, const char *data, size_t len)
-{
-    assure(put->n < PIECES);
-    put->pieces[put->n++] = (struct piece){block, data, len};
-}
-
-/* Copies bytes behind those copied last, so that a body in crumbs does not hold a block
- * for each. Bytes taken: fewer than `len` when the block is full. */
-static size_t piece_copy(struct put *put, const char *data, size_t len)
-{
-    struct piece *last = put->n > put->writing ? &put->pieces[put->n - 1] : NULL;
-    if (!last || last->block != put->tail || put->tail->used == put->tail->size) {
-        if (put->n == PIECES)
-            return 0;
-        put->tail = block_get(BLOCK_SMALL);
-        piece_add(put, put->tail, put->tail->data, 0);
-        last = &put->pieces[put->n - 1];
-    }
-    size_t room = put->tail->size - put->tail->used;
-    if (len > room)
-        len = room;
-    memcpy(put->tail->data + put->tail->used, data, len);
-    put->tail->used += (uint32_t)len;
-    last->len += len;
-    return len;
-}
-
-/* Bytes taken of a stretch. A block is kept where the stretch is much of it, or all of
- * the body; else its bytes are copied. */
-static size_t hold(struct put *put, struct block *block, const char *data, size_t len)
-{
-    size_t took = 0;
-    if (put->held + len > ROOM)
-        len = ROOM - put->held;
-    if (len == 0)
-        return 0;
-    if (len >= block->size / 2 || (put->came == 0 && len == put->length)) {
-        if (put->n == PIECES)
-            return 0;
-        piece_add(put, block_ref(block), data, len);
-        took = len;
-    } else {
-        size_t n;
-        while (took < len && (n = piece_copy(put, data + took, len - took)) > 0)
-            took += n;
-    }
-    put->held += took;
-    put->shard->held += took;
-    return took;
-}
-
-/* Lets go of the first `n` pieces. */
-static void release(struct put *put, int n)
-{
-    for (int i = 0; i < n; i++) {
-        struct piece *p = &put->pieces[i];
-        if (p->block == put->tail)
-            put->tail = NULL;
-        put->held -= p->len;
-        put->shard->held -= p->len;
-        block_unref(&p->block);
-    }
-    put->n -= n;
-    memmove(put->pieces, put->pieces + n, (size_t)put->n * sizeof *put->pieces);
-}
 
 /* --- on a worker
  * -------------------------------------------------------------------------------- */
 
 static int write_pieces(struct put *put)
 {
-    int n = put->writing;
-    for (int i = 0; i < n; i++)
-        put->iov[i] =
-            (struct iovec){(void *)(uintptr_t)put->pieces[i].data, put->pieces[i].len};
+    int n = pieces_vectors(&put->pieces, put->iov);
     return newfile_write(&put->file, put->iov, n, put->shard->volumed->sync);
 }
 
@@ -183,7 +100,7 @@ static void submit(struct put *put)
 static void put_free(struct put *put)
 {
     assure(!put->working && !put->ex);
-    release(put, put->n);
+    pieces_drop(&put->pieces);
     if (put->file.fd >= 0) {
         put->job.work = drop_work;
         put->job.done = drop_done;
@@ -206,13 +123,13 @@ static void go_on(struct put *put)
 {
     if (put->working)
         return;
-    bool full = put->held >= ROOM || put->n == PIECES;
-    bool gathers =
-        put->length <= ROOM && put->file.fd < 0 && !full && put->shard->held < HELD_MOST;
-    if (!put->whole && (gathers || (put->held < BATCH && put->n < PIECES / 2)))
+    const struct pieces *p = &put->pieces;
+    bool gathers = put->length <= PIECES_ROOM && put->file.fd < 0 && !pieces_full(p) &&
+                   put->shard->held < HELD_MOST;
+    if (!put->whole && (gathers || (p->held < BATCH && p->n < PIECES_MOST / 2)))
         return;
     put->finishing = put->whole;
-    put->writing = put->n;
+    pieces_take(&put->pieces);
     submit(put);
 }
 
@@ -240,8 +157,7 @@ static void put_done(struct job *job)
         submit(put);
         return;
     }
-    release(put, put->writing);
-    put->writing = 0;
+    pieces_written(&put->pieces);
     if (!put->ex) {
         if (put->result < 0)
             status_of(DEED_WRITE, -put->result, (struct str){put->path, put->path_n});
@@ -263,7 +179,8 @@ static size_t put_body(struct exchange *ex, struct block *block, const char *dat
                        size_t len)
 {
     struct put *put = exchange_arg(ex);
-    size_t took = hold(put, block, data, len);
+    bool alone = put->came == 0 && len == put->length;
+    size_t took = pieces_hold(&put->pieces, block, data, len, alone);
     put->came += took;
     put->blocked = took < len;
     go_on(put);
@@ -317,6 +234,7 @@ void put_answer(struct shard *shard, struct exchange *ex, const struct path *pat
     put->job.work = put_work;
     put->job.done = put_done;
     put->shard = shard;
+    pieces_init(&put->pieces, &shard->held);
     put->ex = ex;
     put->path_n = path->n;
     memcpy(put->path, path->z, path->n + 1);
