@@ -48,8 +48,8 @@ static int value_of(char c)
     return -1;
 }
 
-/* Four letters, the last `padding` of them '='; their bits, or -1 where one is no letter.
- */
+/* Four letters, the last `padding` of them '='; their bits, or -1 where one is no
+ * letter. */
 static int32_t bits_of(const char *in, size_t padding)
 {
     int32_t v = 0;

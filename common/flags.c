@@ -102,8 +102,8 @@ static int take_base(const char **s)
 }
 
 /* An integer as Go's strconv.ParseInt(s, 0, 64) takes it, '_' between digits excepted.
- * What does not fit is cut to the ends of int64_t, which are outside every flag's range.
- */
+ * What does not fit is cut to the ends of int64_t, which are outside every flag's
+ * range. */
 static bool parse_int(const char *s, int64_t *out)
 {
     bool negative = take_sign(&s);

@@ -14,8 +14,8 @@ enum flag_kind {
     FLAG_BOOL,     /* bool * */
     FLAG_INT,      /* int *, within min..max */
     FLAG_STRING,   /* const char ** : points into argv */
-    FLAG_DURATION, /* int *, milliseconds, from Go's syntax: 300ms, 1.5s, 2m, 1h; min..max
-                    */
+    FLAG_DURATION, /* int *, milliseconds, from Go's syntax: 300ms, 1.5s, 2m, 1h;
+                    * min..max */
 };
 
 struct flag {

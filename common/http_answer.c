@@ -10,8 +10,7 @@
 #include "common/assure.h"
 #include "common/http_conn.h"
 
-/* --- heads
- * -------------------------------------------------------------------------------- */
+/* --- heads ---------------------------------------------------------------------- */
 /* Server and Date are the same for every answer of a second. */
 static void refresh_common(struct http_server *server)
 {

@@ -78,8 +78,8 @@ static enum step take_head(struct upstream_conn *conn, struct call *call)
     call->body = head.body;
     call->left = head.length;
     http_chunks_init(&call->chunks);
-    /* An answer before its request is out: the server has decided, the rest is not sent.
-     */
+    /* An answer before its request is out: the server has decided, the rest is not
+     * sent. */
     http_queue_clear(&call->queue);
     conn->full = false;
     http_call_become(call, READING);

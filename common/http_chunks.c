@@ -52,8 +52,8 @@ void http_chunks_took(struct http_chunks *c, uint64_t n)
 
 ssize_t http_chunks_eat(struct http_chunks *c, const char *buf, size_t len)
 {
-    /* Sizes stay below 2^59, as in nginx: another digit, or the line's end, is refused.
-     */
+    /* Sizes stay below 2^59, as in nginx: another digit, or the line's end, is
+     * refused. */
     const uint64_t size_max = INT64_MAX / 16;
     const char *p = buf, *end = buf + len;
     uint8_t state = c->state;

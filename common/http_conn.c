@@ -82,8 +82,7 @@ bool conn_wants_read(const struct conn *conn)
     return false;
 }
 
-/* --- ends ----------------------------------------------------------------------------
- */
+/* --- ends ----------------------------------------------------------------------- */
 /* Top of the stack only. Tells the handler and forgets the exchange. */
 static void exchange_over(struct conn *conn, enum exchange_end how)
 {
@@ -156,8 +155,7 @@ bool conn_end_of_input(struct conn *conn)
     return false;
 }
 
-/* --- advancing -----------------------------------------------------------------------
- */
+/* --- advancing ------------------------------------------------------------------ */
 /* The server's own answer to what it could not make a request of; then the end. */
 static void refuse(struct conn *conn, const struct http_head *head)
 {
@@ -180,8 +178,8 @@ static void refuse(struct conn *conn, const struct http_head *head)
     conn_set_state(conn, CONN_CLOSING);
 }
 
-/* Parses a head out of `in`. true: something came of it, go on; false: more bytes needed.
- */
+/* Parses a head out of `in`. true: something came of it, go on; false: more bytes
+ * needed. */
 static bool advance_head(struct conn *conn)
 {
     struct http_server *server = conn->server;
@@ -213,8 +211,8 @@ static bool advance_head(struct conn *conn)
     return true;
 }
 
-/* Hands body bytes to the handler as far as it takes them. false: the body is malformed.
- */
+/* Hands body bytes to the handler as far as it takes them. false: the body is
+ * malformed. */
 static bool advance_body(struct conn *conn)
 {
     struct exchange *ex = &conn->ex;
@@ -311,8 +309,8 @@ static bool advance_exchange(struct conn *conn)
     return false;
 }
 
-/* One step. true: go on; false: nothing to do but to send, which may make room for more.
- */
+/* One step. true: go on; false: nothing to do but to send, which may make room for
+ * more. */
 static bool advance_step(struct conn *conn)
 {
     switch (conn->state) {

@@ -62,8 +62,7 @@ void in_release_if_used_up(struct conn *conn)
     }
 }
 
-/* --- the body ------------------------------------------------------------------------
- */
+/* --- the body ------------------------------------------------------------------- */
 void body_begin(struct conn *conn, const struct http_head *head)
 {
     conn->framing = head->body;

@@ -27,8 +27,7 @@ static _Thread_local struct stock pieces = {
     .most = 256,
 };
 
-/* --- pieces
- * ------------------------------------------------------------------------------- */
+/* --- pieces --------------------------------------------------------------------- */
 static struct out_piece *piece_new(struct conn *conn)
 {
     struct out_piece *p = stock_get(&pieces);
@@ -120,8 +119,7 @@ void out_file(struct conn *conn, int fd, int64_t off, int64_t len,
     p->readers = readers;
 }
 
-/* --- sending
- * -------------------------------------------------------------------------------- */
+/* --- sending -------------------------------------------------------------------- */
 /* Is all of the stretch in the page cache? Where the kernel cannot say (before 6.5, or a
  * seccomp filter in the way) both its ends are tried for. */
 static bool resident(int fd, int64_t off, int64_t len)

@@ -47,8 +47,8 @@ void http_server_take(struct http_server *server, int fd)
         conn_free(conn);
         return;
     }
-    /* The request is often there already, and always soon: reading at once saves a turn.
-     */
+    /* The request is often there already, and always soon: reading at once saves a
+     * turn. */
     conn_ready(&conn->watch, EPOLLIN);
 }
 

@@ -69,8 +69,8 @@ struct http_server_config {
     void (*on_finished)(void *ctx, const struct exchange *ex);
     /* A malformed request: answer it with `status` by exchange_reply() or leave it NULL,
      * and the server answers with a line of text. No exchange_own(); and no over(), but
-     * where the head was fine and an exchange owned, and its body turned out malformed.
-     */
+     * where the head was fine and an exchange owned, and its body turned out
+     * malformed. */
     void (*on_refused)(void *ctx, struct exchange *ex, int status);
     void *ctx;
     int head_ms;   /* from the first byte of a head to its last  (default 60 s) */
@@ -91,14 +91,13 @@ void http_server_take(struct http_server *server, int fd);
 /* Connections now open. Any thread. */
 int http_server_connections(const struct http_server *server);
 /* Drain: idle connections are closed, the others after the exchange under way; no answer
- * promises keep-alive any more. done() runs when none is left. Not from within a handler.
- */
+ * promises keep-alive any more. done() runs when none is left. Not from within a
+ * handler. */
 void http_server_drain(struct http_server *server, struct task *done);
 /* Cuts what is left. */
 void http_server_free(struct http_server **server);
 
-/* --- the request
- * ---------------------------------------------------------------------------- */
+/* --- the request ---------------------------------------------------------------- */
 /* Must be called in on_request, before anything else is done with ex. */
 void exchange_own(struct exchange *ex, const struct exchange_ops *ops, void *arg);
 void *exchange_arg(const struct exchange *ex);
@@ -113,8 +112,7 @@ void exchange_no_keep_alive(struct exchange *ex);
  * brackets; for a Location when the request names no host. */
 const char *exchange_local(struct exchange *ex);
 
-/* --- the answer
- * ----------------------------------------------------------------------------- */
+/* --- the answer ----------------------------------------------------------------- */
 /* The whole answer at once; body is copied and may be empty. `fields` may be NULL. The
  * server adds Server, Date, Connection and Content-Length (none for 204 and 304). For
  * HEAD the length stands and the body is left out. Statuses with an empty body: pass
@@ -134,8 +132,8 @@ void exchange_begin(struct exchange *ex, int status, const struct http_fields *f
 bool exchange_write(struct exchange *ex, const char *data, size_t len);
 /* A stretch of a file as body: sent by sendfile; cold pages are first read by the
  * exchange's readers, where it has some. The descriptor is taken (closed when sent);
- * stretches and bytes leave in order. A file that turns out shorter cuts the connection.
- */
+ * stretches and bytes leave in order. A file that turns out shorter cuts the
+ * connection. */
 void exchange_write_file(struct exchange *ex, int fd, int64_t off, int64_t len);
 /* From now on, cold pages of this exchange's files are read by `readers`: a drive's own
  * workers, so that one that hangs holds up no other. */

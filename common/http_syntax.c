@@ -203,8 +203,8 @@ void http_format_date(int64_t t, char out[30])
     time_t when = (time_t)t;
     struct tm tm;
 
-    /* A year of other than four digits does not fit the form: the nearest date that does.
-     */
+    /* A year of other than four digits does not fit the form: the nearest date that
+     * does. */
     if (t < INT64_C(-62167219200))
         when = (time_t)INT64_C(-62167219200);
     else if (t > INT64_C(253402300799))

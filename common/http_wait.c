@@ -18,8 +18,7 @@ enum {
     DRAIN_SILENCE_MS = 1000,
 };
 
-/* --- limits --------------------------------------------------------------------------
- */
+/* --- limits --------------------------------------------------------------------- */
 /* What is waited for now, and how long that may take from now on. */
 static enum conn_wait what_for(const struct conn *conn, int *ms)
 {
@@ -92,8 +91,7 @@ void conn_settle(struct conn *conn)
     conn->came = conn->went = false;
 }
 
-/* --- readiness -----------------------------------------------------------------------
- */
+/* --- readiness ------------------------------------------------------------------ */
 /* Reads a stretch that nobody wants. As read_some(). */
 static ssize_t read_and_drop(struct conn *conn)
 {

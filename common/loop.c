@@ -193,8 +193,7 @@ void loop_undefer(struct loop *loop, struct task *task)
     assure(task->next == NULL); /* a deferred task is in one of the lists */
 }
 
-/* --- watches --------------------------------------------------------------------------
- */
+/* --- watches -------------------------------------------------------------------- */
 int watch_add(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct epoll_event ev = {.events = events, .data.ptr = watch};
@@ -228,8 +227,7 @@ void watch_del(struct loop *loop, struct watch *watch)
             loop->batch[i].data.ptr = NULL;
 }
 
-/* --- timers ---------------------------------------------------------------------------
- */
+/* --- timers --------------------------------------------------------------------- */
 static void heap_place(struct loop *loop, uint32_t slot, struct timer *timer)
 {
     loop->heap[slot] = timer;

@@ -27,8 +27,7 @@ void loop_stop(struct loop *loop);
 /* Milliseconds of the monotonic clock as of this turn. */
 uint64_t loop_now(const struct loop *loop);
 
-/* --- tasks: a function to run later on the loop's thread ------------------------------
- */
+/* --- tasks: a function to run later on the loop's thread ------------------------ */
 struct task {
     void (*run)(struct task *task);
     struct task *next; /* the loop's */
@@ -46,8 +45,7 @@ void loop_defer(struct loop *loop, struct task *task);
 /* Own thread: takes back what was deferred, if it was. */
 void loop_undefer(struct loop *loop, struct task *task);
 
-/* --- watches: readiness of a descriptor (level-triggered) -----------------------------
- */
+/* --- watches: readiness of a descriptor (level-triggered) ----------------------- */
 struct watch {
     void (*ready)(struct watch *watch, uint32_t events); /* EPOLLIN | EPOLLOUT | … */
     int fd;
@@ -61,8 +59,7 @@ void watch_set(struct loop *loop, struct watch *watch, uint32_t events);
 /* Before close(fd). Readiness of this watch still in the current batch is dropped. */
 void watch_del(struct loop *loop, struct watch *watch);
 
-/* --- timers ----------------------------------------------------------------------------
- */
+/* --- timers --------------------------------------------------------------------- */
 struct timer {
     void (*fire)(struct timer *timer);
     uint64_t due;  /* ms, loop clock; the loop's */

@@ -97,8 +97,7 @@ void service_defaults(struct service_config *config)
     http_server_defaults(&config->http);
 }
 
-/* --- accepting
- * -------------------------------------------------------------------------- */
+/* --- accepting ------------------------------------------------------------------ */
 static void run_handover(struct task *task)
 {
     struct handover *h = container_of(task, struct handover, task);
@@ -170,8 +169,7 @@ static void on_accept(struct watch *watch, uint32_t events)
     }
 }
 
-/* --- the end
- * ------------------------------------------------------------------------------ */
+/* --- the end -------------------------------------------------------------------- */
 /* Each lane, on its own thread: cuts what is left, frees its share, stops. */
 static void run_finish(struct task *task)
 {
@@ -295,8 +293,7 @@ static int catch_signals(struct service *service)
     return watch_add(service->lanes[0].loop, &service->signals, EPOLLIN);
 }
 
-/* --- making it
- * ------------------------------------------------------------------------------ */
+/* --- making it ------------------------------------------------------------------ */
 static int cores(void)
 {
     cpu_set_t set;

@@ -38,8 +38,8 @@ void service_defaults(struct service_config *config);
 /* Opens the listening socket and makes the loops. NULL: err holds one line. */
 struct service *service_new(const struct service_config *config, char *err,
                             size_t errlen);
-/* The first loop, for what there is one of (signals, sweepers); it exists before it runs.
- */
+/* The first loop, for what there is one of (signals, sweepers); it exists before it
+ * runs. */
 struct loop *service_loop(struct service *service, int number);
 int service_port(const struct service *service);
 /* Runs until a signal has drained it. 0; 1 when exchanges had to be cut at the limit;
@@ -47,8 +47,8 @@ int service_port(const struct service *service);
 int service_run(struct service *service);
 /* Any thread, while service_run() runs: the same as SIGTERM. */
 void service_stop(struct service *service);
-/* After the pools of worker threads are freed, whose jobs may still come back to a loop.
- */
+/* After the pools of worker threads are freed, whose jobs may still come back to a
+ * loop. */
 void service_free(struct service **service);
 
 #endif

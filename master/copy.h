@@ -45,8 +45,8 @@ struct copy_end {
     char md5[MD5_HEX + 1];
 };
 
-/* All of `spec` is copied. done() is called once, from the loop, never from within this.
- */
+/* All of `spec` is copied. done() is called once, from the loop, never from within
+ * this. */
 struct copy *copy_start(const struct copy_spec *spec,
                         void (*done)(void *arg, const struct copy_end *end), void *arg);
 /* Cuts both sides, no done() follows; returns whether the whole value had gone out. */

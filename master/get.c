@@ -197,8 +197,8 @@ static uint32_t random_below(uint32_t n)
     return (uint32_t)((state * 0x2545f4914f6cdd1dU >> 32) * n >> 32);
 }
 
-/* Takes a random place out of the untried ones, the first that is thought well, else any.
- */
+/* Takes a random place out of the untried ones, the first that is thought well, else
+ * any. */
 static void take_place(struct get *get)
 {
     struct volumes *volumes = get->request->shard->master->volumes;

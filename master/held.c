@@ -35,8 +35,8 @@ static bool extend_last(struct held_piece *last, const struct block *block,
     return false;
 }
 
-/* Moves the last piece to a block of our own, so that small ones can be gathered there.
- */
+/* Moves the last piece to a block of our own, so that small ones can be gathered
+ * there. */
 static void move_last(struct held *held, struct held_piece *last)
 {
     struct block *own = block_get(BLOCK_LARGE);

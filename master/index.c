@@ -278,8 +278,8 @@ int index_removals_next(struct index *index, struct str from, char *keybuf,
                         struct str *key, struct entry *entry)
 {
     entry_none(entry);
-    /* Finished PUTs leave deleted entries where this walks: with nothing listed, no walk.
-     */
+    /* Finished PUTs leave deleted entries where this walks: with nothing listed, no
+     * walk. */
     if (index_removals(index) == 0 || from.n > PLACEMENT_KEY_MAX)
         return 0;
     struct index_key room;

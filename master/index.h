@@ -73,8 +73,8 @@ void entry_clear(struct entry *entry);
  * owns *entry and clears it. */
 typedef void index_got(void *arg, int err, struct entry *entry);
 
-/* Record, size and time only (no marks, no removals). `loop`: where the completion runs.
- */
+/* Record, size and time only (no marks, no removals). `loop`: where the completion
+ * runs. */
 void index_get(struct index *index, struct loop *loop, struct str key, index_got *got,
                void *arg);
 

@@ -66,8 +66,8 @@ struct db_cursor {
 
 /* --- errors ------------------------------------------------------------------------ */
 
-/* LevelDB hands errors on as text; strerror's part of it is all that tells a full disk.
- */
+/* LevelDB hands errors on as text; strerror's part of it is all that tells a full
+ * disk. */
 static int error_number(const char *message)
 {
     static const int no_room[] = {ENOSPC, EDQUOT, EFBIG};

@@ -14,14 +14,13 @@
 #include <sys/types.h>
 
 /* Judges the log open as fd. 0: nothing is wrong with it; 1: its records are whole up to
- * *cut, and torn from there to the end; -EBADMSG: damaged before its end; another -errno.
- */
+ * *cut, and torn from there to the end; -EBADMSG: damaged before its end; another
+ * -errno. */
 int log_tail_judge(int fd, off_t *cut);
 
 /* Cuts the torn tail of the newest log in the folder, keeping the whole log beside it
- * with
- * ".torn" appended to its name. 1: cut, and said so in a log line; 0: there is nothing to
- * cut; -errno. */
+ * with ".torn" appended to its name. 1: cut, and said so in a log line; 0: there is
+ * nothing to cut; -errno. */
 int log_tail_cut(const char *folder);
 
 #endif

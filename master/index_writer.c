@@ -120,8 +120,8 @@ static void keep(struct writer *w, struct change *change)
     w->kept_end = &change->next;
 }
 
-/* Ends the changes of the batch: those that could be read get err, the others their own.
- */
+/* Ends the changes of the batch: those that could be read get err, the others their
+ * own. */
 static void report_batch(struct writer *w, int err)
 {
     for (int i = 0; i < w->n_changes; i++) {

@@ -24,10 +24,10 @@
 #include "master/replica_set.h"
 
 enum put_state {
-    PUT_CLAIMING, /* the key is being claimed; nothing of ours is anywhere */
-    PUT_FLOWING,  /* places are chosen and being marked; no volume has the last byte */
-    PUT_ENDING, /* all checks passed, a last byte is out: the client's leaving is too late
-                 */
+    PUT_CLAIMING,   /* the key is being claimed; nothing of ours is anywhere */
+    PUT_FLOWING,    /* places are chosen and being marked; no volume has the last byte */
+    PUT_ENDING,     /* all checks passed, a last byte is out: the client's leaving is too
+                 * late */
     PUT_COMMITTING, /* enough volumes hold the value; the record is being committed */
     PUT_UNDOING,    /* it failed; all places are given up and are becoming removals */
     PUT_ANSWERED, /* the claim is released and the answer given; only over() is to come */
@@ -146,8 +146,8 @@ static void fail(struct put *put, int status, const char *why)
     }
     change = change_new(put->request->key);
     replica_set_settle(put->set, change);
-    /* With nothing to clear it need not be synced: a mark that comes back does no harm.
-     */
+    /* With nothing to clear it need not be synced: a mark that comes back does no
+     * harm. */
     durable = replica_set_spoilt(put->set, place) > 0;
     index_commit(shard->master->index, shard->loop, &change, durable, on_undone, put);
 }

@@ -262,8 +262,8 @@ static void on_done(struct call *call, enum call_result result)
     if (result != CALL_OK)
         t->fate = call_sent_any(call) ? FATE_SILENT : FATE_UNKNOWN;
     else if (t->status == 204 || t->status == 200 || t->status == 404 || t->status == 409)
-        /* 409: the path is a folder, or leads through a file, so no value can be there.
-         */
+        /* 409: the path is a folder, or leads through a file, so no value can be
+         * there. */
         t->fate = FATE_CLEARED;
     else
         t->fate = FATE_REFUSED;

@@ -20,8 +20,8 @@ enum replica_state {
     REPLICA_ENDING, /* the last byte is out; the volume's answer decides */
     REPLICA_COPYING,   /* the value is on its way there from another replica */
     REPLICA_HOLDING,   /* the volume has acknowledged the value */
-    REPLICA_UNTOUCHED, /* over: the volume never got the whole value, so nothing is there
-                        */
+    REPLICA_UNTOUCHED, /* over: the volume never got the whole value, so nothing is
+                        * there */
     REPLICA_SPOILT,    /* over: the value is there, or may come to be: to be cleared */
 };
 

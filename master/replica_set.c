@@ -254,8 +254,8 @@ bool replica_set_room(const struct replica_set *set, const struct block *block)
             continue;
         if (replica_full(r))
             return false;
-        /* The beginning is not let go of while a volume may still refuse the connection.
-         */
+        /* The beginning is not let go of while a volume may still refuse the
+         * connection. */
         if (!room && !replica_connected(r))
             return false;
     }

@@ -75,8 +75,7 @@ void beneath_without_openat2(bool yes)
         probe();
 }
 
-/* --- the walk
- * ------------------------------------------------------------------------------ */
+/* --- the walk ------------------------------------------------------------------- */
 
 struct walk {
     int root;            /* the caller's */
@@ -212,8 +211,7 @@ static int walk_open(int dirfd, const char *path, int flags)
     return fd;
 }
 
-/* --- the calls
- * ------------------------------------------------------------------------------ */
+/* --- the calls ------------------------------------------------------------------ */
 
 int beneath_open(int dirfd, const char *path, int flags)
 {

@@ -1,6 +1,6 @@
 /*
  * The preconditions of a GET or HEAD (RFC 9110 §13), evaluated as nginx does:
- * If-Unmodified- Since, If-Match, then If-Modified-Since and If-None-Match together;
+ * If-Unmodified-Since, If-Match, then If-Modified-Since and If-None-Match together;
  * If-Range.
  */
 #ifndef VOLUMED_CONDITIONAL_H

@@ -58,8 +58,7 @@ struct drives {
     struct timer rest;
 };
 
-/* --- a drive
- * ---------------------------------------------------------------------------- */
+/* --- a drive -------------------------------------------------------------------- */
 
 static struct drive *drive_new(struct drives *drives, const char *name)
 {
@@ -98,8 +97,7 @@ struct workers *drive_writers(const struct drive *drive)
     return drive->writers;
 }
 
-/* --- its footing
- * ------------------------------------------------------------------------ */
+/* --- its footing ---------------------------------------------------------------- */
 
 static struct footing *take(struct drive *d, uint64_t most_ms)
 {
@@ -239,8 +237,7 @@ int drive_footing(struct drive *d, enum settle how, struct footing **out)
     return err;
 }
 
-/* --- the table
- * -------------------------------------------------------------------------- */
+/* --- the table ------------------------------------------------------------------ */
 
 struct drive *drives_root(const struct drives *drives)
 {
@@ -336,8 +333,7 @@ void drives_free(struct drives **dp)
     free(drives);
 }
 
-/* --- waking and resting
- * ----------------------------------------------------------------- */
+/* --- waking and resting --------------------------------------------------------- */
 
 struct waking {
     struct job job;

@@ -56,8 +56,7 @@ struct durable {
     uint64_t *known; /* fingerprints, 0 = free; NULL until the first */
     size_t slots, taken;
     int n_turns;
-    struct turn
-        turns[]; /* one a thread, and one for the top, which the workers of other
+    struct turn turns[]; /* one a thread, and one for the top, which the workers of other
                     drives sync when they are new there: there is always a free one */
 };
 
@@ -103,8 +102,7 @@ void durable_free(struct durable **dp)
     free(d);
 }
 
-/* --- known folders
- * ----------------------------------------------------------------------- */
+/* --- known folders -------------------------------------------------------------- */
 
 static uint64_t mix(uint64_t x)
 {
@@ -176,8 +174,7 @@ void durable_forget(struct durable *d, int fd)
     pthread_mutex_unlock(&d->lock);
 }
 
-/* --- shared syncs
- * ------------------------------------------------------------------------ */
+/* --- shared syncs --------------------------------------------------------------- */
 
 /* Under the lock. */
 static struct turn *turn_get(struct durable *d, const struct inode_id *folder)

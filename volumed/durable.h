@@ -21,8 +21,8 @@ void durable_free(struct durable **durable);
  * disk when it returns 0, and so are the names of the folders that lead to it from the
  * top. Otherwise -errno. */
 int durable_names(struct durable *durable, int fd);
-/* The folder `fd` was just made: whatever is known of its inode's number is of another.
- */
+/* The folder `fd` was just made: whatever is known of its inode's number is of
+ * another. */
 void durable_forget(struct durable *durable, int fd);
 
 #endif

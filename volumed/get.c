@@ -50,8 +50,8 @@ struct reading {
     bool post;
     struct found found; /* fd -1: not open yet, or a listing */
     int err;            /* of the job: 0 or -errno */
-    int status; /* of the job: answer with this page; 200: with a listing nobody will see
-                 */
+    int status; /* of the job: answer with this page; 200: with a listing nobody will
+                 * see */
     struct listing *listing;
     struct byteranges *parts;
     size_t n;    /* bytes of path */
@@ -68,8 +68,7 @@ static bool is_post(const struct exchange *ex)
     return str_eq(exchange_head(ex)->method, STR("POST"));
 }
 
-/* --- answering with a file
- * ------------------------------------------------------------------ */
+/* --- answering with a file ------------------------------------------------------ */
 
 static void add_validators(struct http_fields *fields, const struct stat *st,
                            struct str etag)
@@ -98,8 +97,8 @@ static bool answer_other(struct shard *shard, struct exchange *ex, const struct 
     return true;
 }
 
-/* Reads bytes that the kernel has in memory; false when it has them not, or cannot say.
- */
+/* Reads bytes that the kernel has in memory; false when it has them not, or cannot
+ * say. */
 static bool read_at_hand(int fd, char *to, size_t n, int64_t off)
 {
     struct iovec iov = {to, n};
@@ -231,8 +230,7 @@ static void answer_found(struct shard *shard, struct exchange *ex, const struct 
     close(f->fd);
 }
 
-/* --- readings
- * -------------------------------------------------------------------------------- */
+/* --- readings ------------------------------------------------------------------- */
 
 static void reading_free(struct reading *r)
 {
@@ -400,8 +398,7 @@ static void reading_start(struct shard *shard, struct exchange *ex,
     reading_submit(r);
 }
 
-/* --- the straight way
- * ------------------------------------------------------------------------- */
+/* --- the straight way ----------------------------------------------------------- */
 
 /* Might the answer be made of several parts? Those are sent by a reading. */
 static bool several_ranges(const struct exchange *ex)

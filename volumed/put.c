@@ -50,8 +50,7 @@ struct put {
     char path[]; /* with its leading '/' */
 };
 
-/* --- on a worker
- * -------------------------------------------------------------------------------- */
+/* --- on a worker ---------------------------------------------------------------- */
 
 static int write_pieces(struct put *put)
 {
@@ -84,8 +83,7 @@ static void drop_work(struct job *job)
     newfile_drop(&put->file, &put->place);
 }
 
-/* --- on the loop
- * ---------------------------------------------------------------------------------- */
+/* --- on the loop ---------------------------------------------------------------- */
 
 static void put_done(struct job *job);
 static void drop_done(struct job *job);

@@ -1,7 +1,6 @@
 /*
- * The Range header's arithmetic, as nginx does it
- * (src/http/modules/ngx_http_range_filter_ module.c): overflow, count and total are
- * checked. Pure.
+ * The Range header's arithmetic, as nginx does it (ngx_http_range_filter_module.c in its
+ * src/http/modules): overflow, count and total are checked. Pure.
  */
 #ifndef VOLUMED_RANGES_H
 #define VOLUMED_RANGES_H

@@ -45,8 +45,7 @@ static UNUSED void sleep_ms(int ms)
     usleep((useconds_t)ms * 1000);
 }
 
-/* --- the handler ----------------------------------------------------------------------
- */
+/* --- the handler ---------------------------------------------------------------- */
 struct script {
     struct exchange *ex; /* NULL once it is over */
     char verb[16];
@@ -388,8 +387,7 @@ static UNUSED bool wait_over(int n)
     return atomic_load(&server.over) >= n;
 }
 
-/* --- the client -----------------------------------------------------------------------
- */
+/* --- the client ----------------------------------------------------------------- */
 struct client {
     int fd;
     size_t at, used;

@@ -401,8 +401,7 @@ static void test_many(void **state)
     free(probes);
 }
 
-/* --- a storm
- * ------------------------------------------------------------------------------- */
+/* --- a storm -------------------------------------------------------------------- */
 enum { PROBES = 40, STORM_ROUNDS = 60, STORM_CONNS = 512 };
 
 /* Does to each stretch of bytes that comes whatever the dice say, until it is told to

@@ -1,5 +1,5 @@
-/* The HTTP client under way: large bodies, early answers, cancelled calls, many at once.
- */
+/* The HTTP client under way: large bodies, early answers, cancelled calls, many at
+ * once. */
 #include "tests/unit/http_bench.h"
 
 #include <time.h>
@@ -142,8 +142,8 @@ static void test_large_answers(void **state)
     }
 }
 
-/* A reset while the client takes nothing: what came before it is lost or not, the end is.
- */
+/* A reset while the client takes nothing: what came before it is lost or not, the end
+ * is. */
 static void reset_untaken(struct peer *peer)
 {
     char *buf = calloc(1, 4096);

@@ -105,8 +105,7 @@ static void split_at_every_byte(void **state)
     client_close(&one);
 }
 
-/* --- pipelines ------------------------------------------------------------------------
- */
+/* --- pipelines ------------------------------------------------------------------ */
 struct expected {
     int status;
     bool to_head;
@@ -227,8 +226,7 @@ static void random_pipelines(void **state)
     free(p.bytes);
 }
 
-/* --- bodies and answers that cross ----------------------------------------------------
- */
+/* --- bodies and answers that cross ---------------------------------------------- */
 static void continues_only_when_it_reads(void **state)
 {
     static const char head[] = "PUT /%s?1 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
@@ -391,8 +389,7 @@ static void aborts_in_every_state(void **state)
     assert_int_equal(server.over_by[EXCHANGE_ABORT], 64);
 }
 
-/* --- back-pressure --------------------------------------------------------------------
- */
+/* --- back-pressure -------------------------------------------------------------- */
 static uint64_t streamed_until_stuck(void)
 {
     uint64_t before, now = 0;
@@ -492,8 +489,7 @@ static void let_go_and_readable_at_once(void **state)
     client_close(&third);
 }
 
-/* --- clients that leave ---------------------------------------------------------------
- */
+/* --- clients that leave --------------------------------------------------------- */
 static void resets_at_any_moment(void **state)
 {
     static const char *const targets[] = {
@@ -537,8 +533,8 @@ static void resets_at_any_moment(void **state)
     assert_int_equal(server.over, server.begun);
 }
 
-/* Files that are not in memory, read by workers, also for clients that leave meanwhile.
- */
+/* Files that are not in memory, read by workers, also for clients that leave
+ * meanwhile. */
 static void cold_files(void **state)
 {
     (void)state;

@@ -17,8 +17,7 @@ static void start(int loops, int drain_ms)
     server_start(&config);
 }
 
-/* --- limits ---------------------------------------------------------------------------
- */
+/* --- limits --------------------------------------------------------------------- */
 enum { HEAD_MS = 250, BODY_MS = 300, SEND_MS = 350, IDLE_MS = 400, LINGER_MS = 300 };
 
 static void start_short(void)
@@ -148,8 +147,7 @@ static void lingering_ends(void **state)
     server_stop();
 }
 
-/* --- the drain ------------------------------------------------------------------------
- */
+/* --- the drain ------------------------------------------------------------------ */
 static void drains_in_every_state(void **state)
 {
     static struct client idle, fresh, partial, nap, waiting, upload, download, socketed,
@@ -293,8 +291,7 @@ static void stops_under_load(void **state)
     }
 }
 
-/* --- loops and descriptors ------------------------------------------------------------
- */
+/* --- loops and descriptors ------------------------------------------------------ */
 static void connections_are_spread(void **state)
 {
     enum { CONNECTIONS = 8 };

@@ -35,8 +35,7 @@ static void reap(pid_t pid)
     assert_int_equal(waitpid(pid, &status, 0), pid);
 }
 
-/* --- marks at a crash ------------------------------------------------------------------
- */
+/* --- marks at a crash ----------------------------------------------------------- */
 
 static void leave_marks(struct rig *rig, int out)
 {
@@ -91,8 +90,7 @@ static void test_marks(void **state)
     rig_end(&rig);
 }
 
-/* --- killed under load
- * ------------------------------------------------------------------- */
+/* --- killed under load ---------------------------------------------------------- */
 
 enum { KEYS = 64, KILLS = 12 };
 

@@ -94,8 +94,7 @@ static void recover(struct rig *rig)
     assert_false(counts_of(rig).refusing);
 }
 
-/* --- the unknown batch
- * ------------------------------------------------------------------- */
+/* --- the unknown batch ---------------------------------------------------------- */
 
 static void test_found_at_once(void **state)
 {
@@ -315,8 +314,7 @@ static void test_closed_refusing(void **state)
     expect(rig, "/k", "live 0123 a:1 | 1000 50");
 }
 
-/* --- running out of room
- * -------------------------------------------------------------------- */
+/* --- running out of room -------------------------------------------------------- */
 
 enum { KEYS = 40 };
 

@@ -24,8 +24,7 @@
 #include "common/http_fields.h"
 #include "common/log.h"
 
-/* --- standard error, caught
- * --------------------------------------------------------------- */
+/* --- standard error, caught ----------------------------------------------------- */
 static int real_stderr;
 static FILE *caught;
 
@@ -61,8 +60,7 @@ static void matches(const char *text, const char *pattern)
 
 #define STAMP "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z "
 
-/* --- log lines
- * ---------------------------------------------------------------------------- */
+/* --- log lines ------------------------------------------------------------------ */
 static void lines_have_a_time_and_a_level(void **state)
 {
     char text[1024];
@@ -190,8 +188,7 @@ static void threads_do_not_mix(void **state)
     assert_int_equal(lines, THREADS * LINES);
 }
 
-/* --- last words
- * --------------------------------------------------------------------------- */
+/* --- last words ----------------------------------------------------------------- */
 static void break_an_invariant(void)
 {
     int one = 1;
@@ -255,8 +252,7 @@ static void copies(void **state)
     free(s);
 }
 
-/* --- header lines
- * -------------------------------------------------------------------------- */
+/* --- header lines --------------------------------------------------------------- */
 static void header_lines(void **state)
 {
     struct http_fields f;

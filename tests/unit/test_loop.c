@@ -33,8 +33,7 @@ static int close_loop(void **state)
     return 0;
 }
 
-/* --- timers
- * ------------------------------------------------------------------------------ */
+/* --- timers --------------------------------------------------------------------- */
 struct numbered {
     struct timer timer;
     uint64_t wanted; /* when it is to fire, by the loop's clock */
@@ -88,8 +87,7 @@ static void timers_fire_once_in_order(void **state)
         assert_int_equal(timers[i].fired, timers[i].wanted > 0);
 }
 
-/* --- tasks
- * --------------------------------------------------------------------------------- */
+/* --- tasks ---------------------------------------------------------------------- */
 struct ordered {
     struct task task;
     int poster, number;
@@ -189,8 +187,7 @@ static void tasks_after_the_end_run_when_the_loop_is_freed(void **state)
     assert_true(late_task_ran);
 }
 
-/* --- watches
- * -------------------------------------------------------------------------------- */
+/* --- watches -------------------------------------------------------------------- */
 static struct watch pair[2];
 static int readies;
 
@@ -223,8 +220,7 @@ static void readiness_of_a_deleted_watch_is_dropped(void **state)
     }
 }
 
-/* --- workers
- * --------------------------------------------------------------------------------- */
+/* --- workers -------------------------------------------------------------------- */
 struct counted {
     struct job job;
     pthread_t worked_on;

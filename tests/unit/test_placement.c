@@ -18,8 +18,7 @@
 
 enum { FIELDS_MAX = 5, PREFIX = 7 };
 
-/* --- the vectors
- * ------------------------------------------------------------------------- */
+/* --- the vectors ---------------------------------------------------------------- */
 static FILE *open_vectors(const char *name)
 {
     const char *tests = getenv("MKV_TESTS");
@@ -150,8 +149,7 @@ static void every_choice_of_the_vectors(void **state)
     fclose(file);
 }
 
-/* --- ranks
- * ------------------------------------------------------------------------------- */
+/* --- ranks ---------------------------------------------------------------------- */
 static void ranks_are_whole_and_ordered(void **state)
 {
     static char names[PLACEMENT_VOLUMES_MAX][24];
@@ -200,8 +198,7 @@ static void subvolume_texts(void **state)
     assert_string_equal(out, "/sv7FFFFFFE");
 }
 
-/* --- the forms of a path
- * ------------------------------------------------------------------ */
+/* --- the forms of a path -------------------------------------------------------- */
 /* Every name on the path can be a file's or a folder's, but for those that base64 leaves
  * empty. */
 static void names_fit(const char *path, size_t n)
@@ -357,8 +354,7 @@ static void long_pieces_are_cut(void **state)
     expect(text.bytes, below.bytes);
 }
 
-/* --- the inverse is strict
- * ------------------------------------------------------------------ */
+/* --- the inverse is strict ------------------------------------------------------ */
 static ssize_t key_of(const char *path, size_t n, char *key)
 {
     char *tight = xrealloc(xmemdupz(path, n), n);
@@ -480,8 +476,8 @@ static void what_is_not_canonical_is_refused(void **state)
     refuse(below.bytes, PLACEMENT_PATH_MAX - 1);
 }
 
-/* Whatever is taken has that very path: over every path one byte away from a right one.
- */
+/* Whatever is taken has that very path: over every path one byte away from a right
+ * one. */
 static void taken_means_canonical(void **state)
 {
     static const char bytes[] = {'-', '/', 'A', '=', '.', '\0', 'L', '+', '\xff'};

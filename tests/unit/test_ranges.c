@@ -1,5 +1,5 @@
-/* The Range header's arithmetic: what nginx 1.22 was seen to answer, and the edges of it.
- */
+/* The Range header's arithmetic: what nginx 1.22 was seen to answer, and the edges of
+ * it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* The record's text and that of marks, removals and meta: both ways, and what is refused.
- */
+/* The record's text and that of marks, removals and meta: both ways, and what is
+ * refused. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

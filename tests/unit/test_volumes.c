@@ -80,8 +80,8 @@ static void homes_are_the_golden_ones(void **state)
         }
         assert_string_equal(homes, want);
 
-        /* A record with these places, in the other order, is balanced; one less is not.
-         */
+        /* A record with these places, in the other order, is balanced; one less is
+         * not. */
         for (char *p = want; p != NULL && record.n < RECORD_PLACES_MAX;)
             record.place[record.n++] = str_of(strsep(&p, ","));
         for (int i = 0; i < record.n / 2; i++) {
