@@ -56,8 +56,9 @@ struct durable {
     uint64_t *known; /* fingerprints, 0 = free; NULL until the first */
     size_t slots, taken;
     int n_turns;
-    struct turn turns[]; /* one a thread, and one for the top, which the workers of other
-                    drives sync when they are new there: there is always a free one */
+    /* One a thread, and one for the top, which the workers of other drives sync when they
+     * are new there: there is always a free one. */
+    struct turn turns[];
 };
 
 static int identify(int fd, struct inode_id *out)
