@@ -43,6 +43,7 @@ struct put {
     bool blocked;    /* body() left bytes */
     bool working;    /* a job is under way */
     bool finishing;  /* … and it is the last */
+    bool elsewhere;  /* it found out whose drive it is, and is to be done there */
     int result;      /* of the job: 0, 201, 204 or -errno */
     struct pieces pieces;
     struct iovec iov[PIECES_MOST];
@@ -62,8 +63,10 @@ static void put_work(struct job *job)
 {
     struct put *put = container_of(job, struct put, job);
     int err = 0;
+    put->elsewhere = false;
     if (put->file.fd < 0) {
         err = place_settle(&put->place, SETTLE_MAKE);
+        put->elsewhere = err == -EAGAIN;
         if (!err)
             err = newfile_open(&put->file, &put->place, put->finishing);
     }
@@ -151,7 +154,9 @@ static void put_done(struct job *job)
 {
     struct put *put = container_of(job, struct put, job);
     put->working = false;
-    if (put->result == -EAGAIN) { /* the drive is known now */
+    /* Nothing is written yet. No error may come this way: what was written before it is
+     * gone with the file, and only the last pieces are still here. */
+    if (put->elsewhere) {
         submit(put);
         return;
     }
