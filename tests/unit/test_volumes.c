@@ -58,6 +58,7 @@ static void homes_are_the_golden_ones(void **state)
         struct record record = {.state = RECORD_LIVE};
         struct volumes *v;
         struct str k;
+        size_t at = 0;
 
         if (line[0] == '#')
             continue;
@@ -74,9 +75,9 @@ static void homes_are_the_golden_ones(void **state)
             size_t n = volumes_place(v, &rank[i], 0, place);
 
             assert_int_equal(n, strlen(place));
-            if (i > 0)
-                strcat(homes, ",");
-            strcat(homes, place);
+            at += (size_t)snprintf(homes + at, sizeof(homes) - at, "%s%s",
+                                   i > 0 ? "," : "", place);
+            assert_true(at < sizeof(homes));
         }
         assert_string_equal(homes, want);
 
