@@ -278,6 +278,11 @@ static void body_malformed(struct conn *conn)
     conn->linger = true;
     if (ex->answer != ANSWER_NONE)
         return; /* it has its answer, and will have all of it */
+    if (ex->ops->body_bad) {
+        ex->body_told = true;
+        ex->ops->body_bad(ex);
+        return;
+    }
     if (conn->server->config.on_refused)
         conn->server->config.on_refused(conn->server->config.ctx, ex, 400);
     else

@@ -54,6 +54,9 @@ struct exchange_ops {
      * returns control to the loop, never before exchange_own(). Also called when there is
      * no body. */
     void (*body_end)(struct exchange *ex);
+    /* What came of the body is malformed, and no more comes: in place of body_end(). The
+     * handler answers, with 400. NULL: the server does, and the exchange is over. */
+    void (*body_bad)(struct exchange *ex);
     /* After exchange_write() said to wait: there is room again. */
     void (*writable)(struct exchange *ex);
     /* The exchange is over and `ex` invalid after this returns. What the handler has

@@ -298,6 +298,19 @@ static void on_body_end(struct exchange *ex)
         step(put);
 }
 
+/* Answered here and not by the server: with the answer the key is free again. */
+static void on_body_bad(struct exchange *ex)
+{
+    struct put *put = exchange_arg(ex);
+
+    if (put->state == PUT_CLAIMING) {
+        put->status = 400;
+        put->why = "the body is malformed";
+    } else if (put->state == PUT_FLOWING) {
+        fail(put, 400, "the body is malformed");
+    }
+}
+
 static void on_over(struct exchange *ex, enum exchange_end how)
 {
     struct put *put = exchange_arg(ex);
@@ -364,7 +377,11 @@ static void on_claimed(void *arg, int err, struct entry *entry)
 void operation_put(struct request *request)
 {
     static const struct exchange_ops ops = {
-        .body = on_body, .body_end = on_body_end, .over = on_over};
+        .body = on_body,
+        .body_end = on_body_end,
+        .body_bad = on_body_bad,
+        .over = on_over,
+    };
     const struct http_head *head = exchange_head(request->ex);
     struct shard *shard = request->shard;
     struct put *put = stock_get(&spares);

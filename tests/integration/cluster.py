@@ -517,7 +517,8 @@ class Cluster:
         for path in wanted:
             assert path.read_bytes() == value, path
 
-    def no_files(self, key: bytes, seconds: float = 10) -> None:
+    def no_files(self, key: bytes, seconds: float = 40) -> None:
+        # A volume that carries a PUT out after our DELETE is looked at again after 15 s.
         self.check_running()
         wait_until(lambda: not self.key_files(key), seconds, f"no file of {key!r} anywhere")
 
