@@ -261,6 +261,12 @@ def test_under_load(kind, seed):
         for client in clients:
             if client.failed is not None:
                 raise client.failed
+        # A store that refuses everything would break no promise either.
+        puts = {what: n for what, n in counts.items() if what.startswith("PUT ")}
+        taken = puts.get("PUT 201", 0) + puts.get("PUT 403", 0)
+        assert taken >= 0.5 * sum(puts.values()), counts
+        for what in "PUT 201", "GET 302", "DELETE 204", "UNLINK 204":
+            assert counts.get(what, 0) > 0, counts
         models = [model for client in clients for model in client.models]
         inspect(cluster, models)
         clear(cluster, models)
