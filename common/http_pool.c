@@ -16,6 +16,7 @@
 #include <sys/epoll.h>
 
 #include "common/assure.h"
+#include "common/hash.h"
 #include "common/log.h"
 #include "common/net.h"
 #include "common/stock.h"
@@ -289,14 +290,6 @@ void http_pool_dial(struct http_dial *dial, struct upstream *upstream, int ms)
 }
 
 /* --- upstreams ------------------------------------------------------------------- */
-static uint32_t hash_of(struct str s)
-{
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    for (size_t i = 0; i < s.n; i++)
-        hash = (hash ^ (unsigned char)s.p[i]) * 16777619u;
-    return hash;
-}
-
 static void upstream_free(struct upstream *upstream)
 {
     struct http_pool *pool = upstream->pool;
@@ -345,7 +338,7 @@ static struct upstream *upstream_new(struct http_pool *pool, struct str authorit
 
 struct upstream *http_pool_upstream(struct http_pool *pool, struct str authority)
 {
-    uint32_t hash = hash_of(authority);
+    uint32_t hash = (uint32_t)hash_bytes(0, authority);
     struct upstream **bucket = &pool->buckets[hash % BUCKETS];
     for (struct upstream *u = *bucket; u; u = u->chain)
         if (u->hash == hash &&

@@ -59,7 +59,7 @@ static void table(struct config *c, struct flag out[FLAGS_MAX])
          "disks per volume server"},
         {"sync", FLAG_BOOL, &c->sync, 0, 0, NULL,
          "have the index on disk before a write is acknowledged"},
-        {"v", FLAG_BOOL, &c->verbose, 0, 0, NULL, "log every request"},
+        {"v", FLAG_BOOL, &c->verbose, 0, 0, NULL, "log every request, and details"},
         {"volumes", FLAG_STRING, &c->volumes, 0, 0, "host:port,…",
          "the volume servers, each host:port or host:port/prefix"},
         {"voltimeout", FLAG_DURATION, &c->voltimeout_ms, 1, HOUR_MS, "time",

@@ -223,7 +223,7 @@ static void on_source_done(struct call *call, enum call_result result)
     }
 }
 
-/* -------------------------------------------------------------------------------- */
+/* --- the door -------------------------------------------------------------------- */
 struct copy *copy_start(const struct copy_spec *spec,
                         void (*done)(void *arg, const struct copy_end *end), void *arg)
 {
