@@ -26,7 +26,7 @@
 #include "volumed/volumed.h"
 
 enum {
-    BATCH = 64 * 1024,            /* a worker is not called for less, but for the last */
+    BATCH = 128 * 1024,           /* a worker is not called for less, but for the last */
     HELD_MOST = 16 * 1024 * 1024, /* by all PUTs of a loop, for small bodies to gather */
 };
 
