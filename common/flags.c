@@ -9,11 +9,12 @@
  */
 #include "common/flags.h"
 
-#include <limits.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
 #include <strings.h>
+
+#include "common/hex.h"
 
 /* One pass over the command line. */
 struct walk {
@@ -59,17 +60,6 @@ static bool parse_bool(const char *s, bool *out)
     return false;
 }
 
-static int digit_of(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return INT_MAX;
-}
-
 /* An optional sign; true when it was '-'. */
 static bool take_sign(const char **s)
 {
@@ -113,8 +103,8 @@ static bool parse_int(const char *s, int64_t *out)
     if (*s == '\0')
         return false;
     for (; *s; s++) {
-        int digit = digit_of(*s);
-        if (digit >= base)
+        int digit = hex_value(*s);
+        if (digit < 0 || digit >= base)
             return false;
         if (__builtin_mul_overflow(v, base, &v) || __builtin_add_overflow(v, digit, &v))
             v = INT64_MAX;
