@@ -1,7 +1,8 @@
 # mkv: see README.md. `make` builds bin/mkv and bin/volumed; `make help` lists the other targets.
 #
-# VARIANT=release (the default), asan or tsan chooses how everything is compiled; each has its
-# objects below build/VARIANT, and the sanitized programs stay there, away from bin/.
+# VARIANT=release (the default), asan, tsan or crash (master/crash_point.h) chooses how everything
+# is compiled; each has its objects below build/VARIANT, and the programs of all but release stay
+# there, away from bin/.
 
 VARIANT ?= release
 PREFIX  ?= /usr/local
@@ -16,6 +17,7 @@ CLANG        ?= clang
 CLANG_FORMAT ?= clang-format
 CLANG_TIDY   ?= clang-tidy
 SHELLCHECK   ?= shellcheck
+MANDOC       ?= mandoc
 FUZZ_SECONDS ?= 60
 # Further words for pytest, e.g. PYTEST_ARGS='-k put -x'.
 PYTEST_ARGS  ?=
@@ -24,7 +26,7 @@ CSTD     := -std=gnu11
 WARN     := -Wall -Wextra -Wshadow -Wconversion -Werror
 DEPS     := -MMD -MP
 LIBS_COMMON := -lcrypto -lpthread
-LIBS_MASTER := -lleveldb $(LIBS_COMMON)
+LIBS_MASTER := -lleveldb -ljansson $(LIBS_COMMON)
 
 ifeq ($(VARIANT),release)
   OPT := -O2 -g -fno-omit-frame-pointer -D_FORTIFY_SOURCE=2 -fstack-protector-strong
@@ -35,8 +37,11 @@ else ifeq ($(VARIANT),asan)
 else ifeq ($(VARIANT),tsan)
   OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
   BIN := build/tsan/bin
+else ifeq ($(VARIANT),crash)
+  OPT := -O1 -g -fno-omit-frame-pointer -DMKV_CRASH_POINTS
+  BIN := build/crash/bin
 else
-  $(error VARIANT is release, asan or tsan)
+  $(error VARIANT is release, asan, tsan or crash)
 endif
 
 OBJ     := build/$(VARIANT)
@@ -44,14 +49,15 @@ CFLAGS  ?=
 override CFLAGS += $(CSTD) $(WARN) $(OPT) $(DEPS) -D_GNU_SOURCE -I.
 override LDFLAGS += $(OPT)
 
-COMMON_O  := $(patsubst %.c,$(OBJ)/%.o,$(wildcard common/*.c))
-MASTER_O  := $(patsubst %.c,$(OBJ)/%.o,$(filter-out master/main.c,$(wildcard master/*.c)))
+COMMON_O  := $(patsubst %.c,$(OBJ)/%.o,$(wildcard common/*.c common/*/*.c))
+MASTER_O  := $(patsubst %.c,$(OBJ)/%.o,$(filter-out master/main.c,$(wildcard master/*.c master/*/*.c master/*/*/*.c)))
 VOLUMED_O := $(patsubst %.c,$(OBJ)/%.o,$(filter-out volumed/main.c,$(wildcard volumed/*.c)))
 UNIT      := $(patsubst tests/unit/%.c,$(OBJ)/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ      := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-C_FILES   := $(wildcard common/*.c master/*.c volumed/*.c tests/unit/*.c tests/fuzz/*.c tests/bench/*.c)
-HEADERS   := $(wildcard common/*.h master/*.h volumed/*.h tests/unit/*.h tests/fuzz/*.h tests/bench/*.h)
+PLACES    := common/* common/*/* master/* master/*/* master/*/*/* volumed/* tests/unit/* tests/fuzz/* tests/bench/*
+C_FILES   := $(wildcard $(addsuffix .c,$(PLACES)))
+HEADERS   := $(wildcard $(addsuffix .h,$(PLACES)))
 SOURCES   := $(C_FILES) $(HEADERS)
 # What begins with "#!" and names a shell (no '#' here, since make would take it for a comment).
 SHELL_SCRIPTS := $(shell grep -lsE '^.!.*[/ ](ba|da)?sh( |$$)' $(wildcard scripts/* .ci/* tests/bench/*))
@@ -63,7 +69,7 @@ SHELL_SCRIPTS := $(shell grep -lsE '^.!.*[/ ](ba|da)?sh( |$$)' $(wildcard script
 all: $(BIN)/mkv $(BIN)/volumed
 
 help:
-	@echo "make [all]        bin/mkv and bin/volumed (VARIANT=asan|tsan: below build/)"
+	@echo "make [all]        bin/mkv and bin/volumed (VARIANT=asan|tsan|crash: below build/)"
 	@echo "make unit         unit tests;  make integration: tests against running servers"
 	@echo "make test         both"
 	@echo "make asan         the same under ASan and UBSan;  make tsan: under TSan"
@@ -71,8 +77,9 @@ help:
 	@echo "                  what they found that reaches new code"
 	@echo "make bench        benchmarks, as ratios"
 	@echo "make format       clang-format in place;  make format-check: only tells"
-	@echo "make lint         clang-tidy, shellcheck, and who includes whom"
+	@echo "make lint         clang-tidy, shellcheck, mandoc, and who includes whom"
 	@echo "make install      to DESTDIR and PREFIX (default /usr/local)"
+	@echo "make clean        removes bin and build"
 
 # --- programs --------------------------------------------------------------------------------
 $(OBJ)/%.o: %.c
@@ -98,13 +105,13 @@ export TSAN_OPTIONS  ?= halt_on_error=1:second_deadlock_stack=1:suppressions=$(C
 # Where the tests find the programs, their vectors, and how these were compiled.
 export MKV_BIN       := $(abspath $(BIN))
 export MKV_TESTS     := $(CURDIR)/tests
-export MKV_SANITIZER := $(filter-out release,$(VARIANT))
+export MKV_SANITIZER := $(filter-out release crash,$(VARIANT))
 
 # A unit test is one program, tests/unit/test_X.c, linked with everything but the mains.
 $(OBJ)/unit/%: $(OBJ)/tests/unit/%.o $(MASTER_O) $(VOLUMED_O) $(COMMON_O)
 	@mkdir -p $(@D)
 	@echo '  LD  $@'
-	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka -ljansson $(LIBS_MASTER)
+	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_MASTER)
 
 # All of them run, whichever fails.
 unit: $(UNIT)
@@ -123,14 +130,20 @@ asan tsan:
 
 # Rows and options go to BENCH, e.g. BENCH='redirect --rounds 9'; docs/benchmarks.md.
 BENCH ?=
-bench: all $(OBJ)/bench/load
+bench: all $(patsubst %,$(OBJ)/bench/%,load clients floor fill)
 	tests/bench/run $(BENCH)
 
-# The load, of nothing but its own source.
+# The load, and the machine's limit: of nothing but their own source.
 $(OBJ)/bench/%: $(OBJ)/tests/bench/%.o
 	@mkdir -p $(@D)
 	@echo '  LD  $@'
-	@$(CC) $(LDFLAGS) -o $@ $^
+	@$(CC) $(LDFLAGS) -o $@ $^ -lpthread
+
+# It writes an index as the master does.
+$(OBJ)/bench/fill: $(OBJ)/tests/bench/fill.o $(MASTER_O) $(COMMON_O)
+	@mkdir -p $(@D)
+	@echo '  LD  $@'
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_MASTER)
 
 # --- fuzzing ---------------------------------------------------------------------------------
 # tests/fuzz/fuzz_X.c with its corpus tests/fuzz/corpus/X (seeds, and every past crash). What a
@@ -148,7 +161,7 @@ $(FUZZ_O)/%.o: %.c
 # An archive, so that a fuzzer takes from the programs only what it uses.
 build/fuzz/libmkv.a: $(FUZZ_LIB)
 	@rm -f $@
-	ar rcs $@ $^
+	ar rcsP $@ $^
 
 build/fuzz/fuzz_%: $(FUZZ_O)/tests/fuzz/fuzz_%.o build/fuzz/libmkv.a
 	$(CLANG) $(FUZZ_OPT) -fsanitize=fuzzer,$(FUZZ_SAN) -o $@ $^ $(LIBS_MASTER)
@@ -183,12 +196,15 @@ build/lint/%.tidy: %.c .clang-tidy $(HEADERS)
 
 lint: $(C_FILES:%.c=build/lint/%.tidy)
 	$(if $(SHELL_SCRIPTS),$(SHELLCHECK) $(SHELL_SCRIPTS))
+	$(MANDOC) -T lint -W warning docs/man/*.8
 	scripts/check-layers
 
 # --- install ---------------------------------------------------------------------------------
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BIN)/mkv $(BIN)/volumed $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 docs/man/mkv.8 docs/man/volumed.8 $(DESTDIR)$(PREFIX)/share/man/man8
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 

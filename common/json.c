@@ -101,3 +101,29 @@ size_t json_quote(struct str s, char *out)
     *o++ = '"';
     return (size_t)(o - out);
 }
+
+void json_readable(struct str s, char *out, size_t size)
+{
+    const uint8_t *p = (const uint8_t *)s.p;
+    size_t used = 0;
+
+    for (size_t left = s.n; left > 0;) {
+        size_t n = utf8_length(p, left);
+        size_t need = n > 0 ? n : 3;
+
+        if (used + need >= size)
+            break;
+        if (n > 0) {
+            memcpy(out + used, p, n);
+        } else {
+            out[used] = '%';
+            out[used + 1] = hex_digit_upper(*p >> 4);
+            out[used + 2] = hex_digit_upper(*p);
+            n = 1;
+        }
+        used += need;
+        p += n;
+        left -= n;
+    }
+    out[used] = '\0';
+}

@@ -21,4 +21,9 @@
  * (Not json_string: jansson, with which the tests read it back, has one.) */
 size_t json_quote(struct str s, char *out);
 
+/* For what people read, where a lone surrogate would keep a strict reader from all the
+ * rest: s as valid UTF-8 and a NUL, in `size` bytes. A byte that is part of no sequence is
+ * percent-encoded; what has no room is cut off between two characters. */
+void json_readable(struct str s, char *out, size_t size);
+
 #endif

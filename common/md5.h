@@ -7,7 +7,7 @@
 
 enum { MD5_BYTES = 16, MD5_HEX = 32 };
 
-struct md5; /* a sum under way */
+struct md5; /* a sum under way; it may be used on one thread after the other */
 
 struct md5 *md5_new(void); /* from a per-thread stock; never NULL */
 void md5_add(struct md5 *m, const void *data, size_t len);

@@ -139,6 +139,26 @@ int net_port(int fd)
     return ntohs(a.u.sa.sa_family == AF_INET6 ? a.u.in6.sin6_port : a.u.in.sin_port);
 }
 
+int net_ip_text(const struct net_addr *a, char text[NET_IP_TEXT])
+{
+    const void *ip = &a->u.in.sin_addr;
+    int family = a->u.sa.sa_family;
+    if (family == AF_INET6) {
+        ip = &a->u.in6.sin6_addr;
+        if (IN6_IS_ADDR_V4MAPPED(&a->u.in6.sin6_addr)) {
+            ip = a->u.in6.sin6_addr.s6_addr + 12;
+            family = AF_INET;
+        }
+    }
+    return inet_ntop(family, ip, text, NET_IP_TEXT) ? family : 0;
+}
+
+int net_peer_text(int fd, char text[NET_IP_TEXT])
+{
+    struct net_addr a = {.len = sizeof a.u};
+    return getpeername(fd, &a.u.sa, &a.len) < 0 ? 0 : net_ip_text(&a, text);
+}
+
 int net_connect(const struct net_addr *addr)
 {
     int fd = socket(addr->u.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -12,7 +12,7 @@
 
 #include "common/str.h"
 
-enum { NET_MAX_ADDRS = 16, NET_HOST_MAX = 255 };
+enum { NET_MAX_ADDRS = 16, NET_HOST_MAX = 255, NET_IP_TEXT = INET6_ADDRSTRLEN };
 
 struct net_addr {
     socklen_t len;
@@ -43,6 +43,12 @@ int net_resolve(const char *host, int port, struct net_addrs *out);
 int net_listen(const char *bind, int port, int backlog);
 /* The port a listening socket got. */
 int net_port(int fd);
+
+/* The address without its port, as text; an IPv6 address that stands for an IPv4 one is
+ * written as that. Returns the family of what is written, or 0. */
+int net_ip_text(const struct net_addr *addr, char text[NET_IP_TEXT]);
+/* The same of the peer that a socket is connected to. */
+int net_peer_text(int fd, char text[NET_IP_TEXT]);
 
 /* Begins a connection: the descriptor (EPOLLOUT tells when it is decided; then
  * net_connect_result), or -errno. */

@@ -28,10 +28,16 @@ enum {
  */
 size_t placement_path(struct str key, char out[PLACEMENT_PATH_MAX]);
 
-/* The inverse: the key a path ("/xx/yy/B", as it lies on disk) stands for. Only canonical
- * paths are taken: placement_path(result) gives path again. Returns the key's length or
- * -1; `out` has room for PLACEMENT_KEY_MAX bytes. */
-ssize_t placement_key(struct str path, char *out);
+/* The path as a file system, or a server that merges slashes, keeps it: neighbouring '/'
+ * are one there. In place; returns the length. */
+size_t placement_merge(char *path, size_t n);
+
+/* The key of a path that was found on a disk, where "//" may have been merged: the reading
+ * with the fewest '/' whose MD5 gives the path's two folders (a key that is text has no
+ * "//" in its path). 1: *key_len bytes of the key, which begins with '/', are in `key`; 0:
+ * no file of ours; 2: several readings are as good, or there are too many to tell. `key` has room for PLACEMENT_KEY_MAX
+ * bytes. */
+int placement_disk_key(struct str path, char *key, size_t *key_len);
 
 /* One volume's standing for a key. */
 struct placement_rank {
@@ -49,5 +55,8 @@ void placement_rank(struct str key, const struct str *volumes, int n,
  * 1 there is none. Text: "/sv%02X" (or "" ), at most 12 bytes with NUL; returns its
  * length. */
 size_t placement_subvolume(uint32_t number, int subvolumes, char out[12]);
+
+/* Is this "sv" and a number as placement_subvolume() writes it? */
+bool placement_names_subvolume(struct str name);
 
 #endif

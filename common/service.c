@@ -4,30 +4,28 @@
  * Every loop waits on the one listening socket (EPOLLEXCLUSIVE, so that a connection
  * wakes one of them) and whoever accepts gives the connection to the loop that has the
  * fewest. SO_REUSEPORT would spare that step but spreads by hash: of eight long-lived
- * connections six may end on one core. Signals are caught by a handler that writes one
- * byte to an eventfd: unlike a signalfd, that does not depend on every thread of every
- * library having the signals blocked.
+ * connections six may end on one core.
  */
 #include "common/service.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/assure.h"
+#include "common/descriptors.h"
+#include "common/http/access_log.h"
 #include "common/log.h"
 #include "common/net.h"
+#include "common/signals.h"
 #include "common/stock.h"
+#include "common/thread.h"
 
 enum {
     ACCEPTS_PER_TURN = 16,
@@ -47,7 +45,9 @@ struct lane {
     struct task rested;         /* deferred by the shard */
     struct task finish;
     bool finished;
-    pthread_t thread;
+    bool started;     /* the thread is to be joined */
+    pthread_t thread; /* may lose the loop to another one: see loop_run() */
+    int tid;
 };
 
 /* A connection on its way to another lane. */
@@ -60,35 +60,21 @@ struct handover {
 struct service {
     struct service_config config;
     int listener;
+    int enough; /* descriptors from this number on are not for connections */
     int n;
     struct lane *lanes;
-    struct watch signals;
-    atomic_bool stop; /* as if a signal had said so */
+    struct signals signals;
     struct timer drain_limit;
     pthread_mutex_t spread; /* choosing a lane, and counting the connection there */
     int port;
     atomic_int accepting;  /* lanes that still do */
     atomic_int lanes_left; /* not drained yet */
     struct task none_accepts, all_drained;
+    struct access_log *access_log;
     bool draining;
     bool closed; /* no lane accepts, none gives another connections */
     bool cut;    /* exchanges were cut at the limit */
 };
-
-/* What the signal handler reaches. One service a process catches signals. */
-static volatile sig_atomic_t got_stop;
-static int signal_fd = -1;
-
-static void on_signal(int number)
-{
-    int err = errno;
-    uint64_t one = 1;
-    (void)number;
-    got_stop = 1;
-    ssize_t n = write(signal_fd, &one, sizeof one);
-    (void)n; /* full means readable */
-    errno = err;
-}
 
 void service_defaults(struct service_config *config)
 {
@@ -134,10 +120,19 @@ static void give(struct lane *from, int fd)
     loop_post(to->loop, &h->task);
 }
 
+/* Trying at once again would spin: the connection stays in the backlog. */
+static void pause_accepting(struct lane *lane, const char *why)
+{
+    log_warn("accepting paused for a second: %s", why);
+    watch_del(lane->loop, &lane->accept);
+    timer_set(lane->loop, &lane->pause, ACCEPT_PAUSE_MS);
+}
+
 static void accept_pause_over(struct timer *timer)
 {
     struct lane *lane = container_of(timer, struct lane, pause);
-    if (watch_add(lane->loop, &lane->accept, EPOLLIN | EPOLLEXCLUSIVE) < 0)
+    if (descriptors_next() >= lane->service->enough ||
+        watch_add(lane->loop, &lane->accept, EPOLLIN | EPOLLEXCLUSIVE) < 0)
         timer_set(lane->loop, &lane->pause, ACCEPT_PAUSE_MS);
 }
 
@@ -149,6 +144,10 @@ static void on_accept(struct watch *watch, uint32_t events)
         int fd = accept4(watch->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             give(lane, fd);
+            if (fd >= lane->service->enough) {
+                pause_accepting(lane, "few descriptors are left");
+                return;
+            }
             continue;
         }
         switch (errno) {
@@ -156,10 +155,7 @@ static void on_accept(struct watch *watch, uint32_t events)
         case ENFILE:
         case ENOBUFS:
         case ENOMEM:
-            /* Trying at once again would spin: the connection stays in the backlog. */
-            log_warn("accepting paused for a second: %s", strerror(errno));
-            watch_del(lane->loop, &lane->accept);
-            timer_set(lane->loop, &lane->pause, ACCEPT_PAUSE_MS);
+            pause_accepting(lane, strerror(errno));
             return;
         case EAGAIN:
             return;
@@ -199,7 +195,8 @@ static void run_none_accepts(struct task *task)
 {
     struct service *service = container_of(task, struct service, none_accepts);
     /* Who connects now is refused at once and can try elsewhere. */
-    close(service->listener);
+    if (service->listener >= 0)
+        close(service->listener);
     service->listener = -1;
     service->closed = true;
     if (service->cut)
@@ -234,7 +231,8 @@ static void run_drain(struct task *task)
 {
     struct lane *lane = container_of(task, struct lane, drain);
     struct service *service = lane->service;
-    watch_del(lane->loop, &lane->accept);
+    if (!service->config.deaf)
+        watch_del(lane->loop, &lane->accept);
     timer_clear(lane->loop, &lane->pause);
     if (atomic_fetch_sub(&service->accepting, 1) == 1)
         loop_post(service->lanes[0].loop, &service->none_accepts);
@@ -244,7 +242,7 @@ static void run_drain(struct task *task)
 static void drain_limit(struct timer *timer)
 {
     struct service *service = container_of(timer, struct service, drain_limit);
-    log_warn("some requests did not end within the drain limit and are cut");
+    log_warn("what was under way did not end within the drain limit and is cut");
     service->cut = true;
     if (service->closed)
         finish_all(service);
@@ -255,7 +253,8 @@ static void drain(struct service *service)
     if (service->draining)
         return;
     service->draining = true;
-    log_info("stopping: no more connections, requests under way are finished");
+    if (!service->config.deaf)
+        log_info("stopping: no more connections, requests under way are finished");
     atomic_store(&service->accepting, service->n);
     atomic_store(&service->lanes_left, service->n);
     for (int i = 0; i < service->n; i++)
@@ -264,33 +263,26 @@ static void drain(struct service *service)
               (uint64_t)service->config.drain_ms);
 }
 
-static void on_signals(struct watch *watch, uint32_t events)
+static void on_stop(struct signals *signals)
 {
-    struct service *service = container_of(watch, struct service, signals);
-    uint64_t count;
-    (void)events;
-    if (read(watch->fd, &count, sizeof count) < 0)
-        return;
-    if (got_stop || atomic_load(&service->stop))
-        drain(service);
+    drain(container_of(signals, struct service, signals));
 }
 
-static int catch_signals(struct service *service)
+/* --- logs ----------------------------------------------------------------------- */
+static void on_reopen(struct signals *signals)
 {
-    struct sigaction catch = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    signal_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (signal_fd < 0)
-        return -errno;
-    got_stop = 0;
-    service->signals.fd = signal_fd;
-    service->signals.ready = on_signals;
-    sigemptyset(&catch.sa_mask);
-    sigemptyset(&ignore.sa_mask);
-    sigaction(SIGPIPE, &ignore, NULL); /* sendfile has no MSG_NOSIGNAL */
-    sigaction(SIGTERM, &catch, NULL);
-    sigaction(SIGINT, &catch, NULL);
-    return watch_add(service->lanes[0].loop, &service->signals, EPOLLIN);
+    const struct service *service = container_of(signals, struct service, signals);
+    if (service->access_log)
+        access_log_reopen(service->access_log);
+}
+
+static void on_finished(void *ctx, const struct exchange *ex)
+{
+    struct service *service = ctx;
+    const struct http_server_config *http = &service->config.http;
+    if (http->on_finished)
+        http->on_finished(http->finished_ctx, ex);
+    access_log_add(service->access_log, ex);
 }
 
 /* --- making it ------------------------------------------------------------------ */
@@ -302,16 +294,6 @@ static int cores(void)
         return 1;
     int n = CPU_COUNT(&set);
     return n < 1 ? 1 : n > LOOPS_MAX ? LOOPS_MAX : n;
-}
-
-/* Connections are descriptors: take all that may be had. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
 }
 
 static int lane_open(struct service *service, int number, const char **what)
@@ -330,16 +312,19 @@ static int lane_open(struct service *service, int number, const char **what)
     lane->loop = loop_new();
     if (!lane->loop)
         return -errno;
-    *what = "a part of the server";
     lane->shard = service->config.arg;
-    if (service->config.shard_new) {
+    if (service->config.shard_new)
         lane->shard = service->config.shard_new(service->config.arg, lane->loop, number);
-        if (!lane->shard)
-            return -ENOMEM;
-    }
     http.ctx = lane->shard;
+    if (service->access_log) {
+        http.on_finished = on_finished;
+        http.finished_ctx = service;
+        http.peers = true;
+    }
     lane->server = http_server_new(lane->loop, &http);
     *what = "listening socket";
+    if (service->config.deaf)
+        return 0;
     return watch_add(lane->loop, &lane->accept, EPOLLIN | EPOLLEXCLUSIVE);
 }
 
@@ -349,29 +334,47 @@ struct service *service_new(const struct service_config *config, char *err, size
     const char *what = "listening socket";
     int rc;
     service->config = *config;
+    service->listener = -1;
     service->n = config->loops > 0 ? config->loops : cores();
     service->lanes = xcalloc((size_t)service->n, sizeof *service->lanes);
     pthread_mutex_init(&service->spread, NULL);
     service->none_accepts.run = run_none_accepts;
     service->all_drained.run = run_all_drained;
     service->drain_limit.fire = drain_limit;
-    raise_descriptor_limit();
-    service->listener = net_listen(config->bind, config->port, BACKLOG);
-    if (service->listener < 0) {
+    service->enough = descriptors_take();
+    service->signals.on_stop = on_stop;
+    service->signals.on_reopen = on_reopen;
+    /* Before anybody can see that the service is there. */
+    rc = signals_catch(&service->signals);
+    if (rc < 0) {
+        what = "signals";
+        goto failed;
+    }
+    if (config->access_log) {
+        service->access_log = access_log_open(config->access_log, err, errlen);
+        if (!service->access_log) {
+            service_free(&service);
+            return NULL;
+        }
+    }
+    service->listener =
+        config->deaf ? -1 : net_listen(config->bind, config->port, BACKLOG);
+    if (service->listener < 0 && !config->deaf) {
         snprintf(err, errlen, "cannot listen on %s port %d: %s",
                  config->bind ? config->bind : "any address", config->port,
                  strerror(-service->listener));
         service_free(&service);
         return NULL;
     }
-    service->port = net_port(service->listener);
+    if (!config->deaf)
+        service->port = net_port(service->listener);
     for (int i = 0; i < service->n; i++) {
         rc = lane_open(service, i, &what);
         if (rc < 0)
             goto failed;
     }
     what = "signals";
-    rc = catch_signals(service);
+    rc = signals_watch(&service->signals, service->lanes[0].loop);
     if (rc < 0)
         goto failed;
     return service;
@@ -394,43 +397,51 @@ int service_port(const struct service *service)
 static void *lane_main(void *arg)
 {
     struct lane *lane = arg;
+    lane->tid = gettid();
     loop_run(lane->loop);
     stock_free_all();
     return NULL;
 }
 
+static void join(struct lane *lane)
+{
+    if (lane->started)
+        pthread_join(lane->thread, NULL);
+    lane->started = false;
+}
+
 int service_run(struct service *service)
 {
-    int i, err;
-    for (i = 1; i < service->n; i++) {
+    int err = 0;
+    for (int i = 0; i < service->n && !err; i++) {
+        struct lane *lane = &service->lanes[i];
         char name[24];
-        err = pthread_create(&service->lanes[i].thread, NULL, lane_main,
-                             &service->lanes[i]);
-        if (err != 0)
-            goto failed;
         snprintf(name, sizeof name, "loop-%d", i);
-        pthread_setname_np(service->lanes[i].thread, name);
+        err = thread_start(&lane->thread, name, lane_main, lane);
+        lane->started = err == 0;
     }
-    loop_run(service->lanes[0].loop);
-    for (i = 1; i < service->n; i++)
-        pthread_join(service->lanes[i].thread, NULL);
+    for (int i = 0; i < service->n; i++) {
+        struct lane *lane = &service->lanes[i];
+        if (err)
+            loop_stop(lane->loop);
+        if (!lane->started)
+            continue;
+        loop_join(lane->loop);
+        if (loop_thread(lane->loop) == lane->tid)
+            join(lane); /* else it lost the loop, and may be held up still */
+    }
+    if (err) { /* no loop runs: this thread stands in for theirs */
+        for (int i = 0; i < service->n; i++)
+            run_finish(&service->lanes[i].finish);
+        return err;
+    }
+    access_log_close(&service->access_log); /* nothing is added any more */
     return service->cut ? 1 : 0;
-failed:
-    while (--i > 0) {
-        loop_stop(service->lanes[i].loop);
-        pthread_join(service->lanes[i].thread, NULL);
-    }
-    for (i = 0; i < service->n; i++) /* no loop runs: this thread stands in for theirs */
-        run_finish(&service->lanes[i].finish);
-    return -err;
 }
 
 void service_stop(struct service *service)
 {
-    uint64_t one = 1;
-    atomic_store(&service->stop, true);
-    ssize_t n = write(service->signals.fd, &one, sizeof one);
-    (void)n; /* full means readable */
+    signals_stop(&service->signals);
 }
 
 void service_free(struct service **servicep)
@@ -443,6 +454,7 @@ void service_free(struct service **servicep)
         struct lane *lane = &service->lanes[i];
         if (!lane->loop)
             continue;
+        join(lane);
         http_server_free(&lane->server);
         if (lane->shard && !lane->finished && service->config.shard_free)
             service->config.shard_free(service->config.arg, lane->shard);
@@ -452,11 +464,8 @@ void service_free(struct service **servicep)
         loop_free(&service->lanes[i].loop);
     if (service->listener >= 0)
         close(service->listener);
-    if (service->signals.fd > 0) {
-        signal(SIGTERM, SIG_DFL);
-        signal(SIGINT, SIG_DFL);
-        close(service->signals.fd);
-    }
+    signals_release(&service->signals);
+    access_log_close(&service->access_log);
     stock_free_all();
     pthread_mutex_destroy(&service->spread);
     free(service->lanes);

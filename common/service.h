@@ -9,9 +9,10 @@
 #ifndef COMMON_SERVICE_H
 #define COMMON_SERVICE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
-#include "common/http_server.h"
+#include "common/http/server.h"
 #include "common/loop.h"
 
 struct service;
@@ -19,11 +20,13 @@ struct service;
 struct service_config {
     const char *bind; /* NULL: all addresses */
     int port;         /* 0: the kernel chooses; printed by service_run's ready line */
+    bool deaf;        /* no listening socket: loops, signals and drain for other work */
     int loops;        /* 0: one per core this process may use */
     int drain_ms;     /* default 30 s */
+    const char *access_log; /* a file, opened anew at SIGUSR1, or "-"; NULL: none */
     struct http_server_config http; /* ctx is replaced by what shard_new returns */
     /* A loop's own state (client pool, …), made before its loop runs; handed to the HTTP
-     * server as ctx. NULL returned: start-up fails. */
+     * server as ctx. Never NULL. */
     void *(*shard_new)(void *arg, struct loop *loop, int number);
     /* In a drain, on that loop's thread after its last exchange is over: `rested` is to
      * be run (loop_defer) once nothing of the loop's own is under way any more, such as

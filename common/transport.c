@@ -2,6 +2,8 @@
 #include "common/transport.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -39,6 +41,11 @@ static ssize_t plain_sendfile(struct transport *t, int fd, off_t *off, size_t le
     return n < 0 ? -errno : n;
 }
 
+static void plain_cork(struct transport *t, int on)
+{
+    setsockopt(t->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+}
+
 static int plain_shutdown(struct transport *t)
 {
     return shutdown(t->fd, SHUT_WR) < 0 ? -errno : 0;
@@ -60,6 +67,7 @@ static const struct transport_ops plain_ops = {
     .read = plain_read,
     .writev = plain_writev,
     .sendfile = plain_sendfile,
+    .cork = plain_cork,
     .shutdown = plain_shutdown,
     .reset = plain_reset,
     .close = plain_close,

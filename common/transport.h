@@ -20,6 +20,8 @@ struct transport_ops {
     /* more: further bytes follow at once, the segment may wait for them (MSG_MORE). */
     ssize_t (*writev)(struct transport *t, const struct iovec *iov, int n, int more);
     ssize_t (*sendfile)(struct transport *t, int fd, off_t *off, size_t len);
+    /* As long as it is corked only full segments leave; the rest goes when it is not. */
+    void (*cork)(struct transport *t, int on);
     /* Ends our side; the peer reads end of stream after what was written. */
     int (*shutdown)(struct transport *t);
     /* From now on close() makes the peer see a reset, not an end of stream. */

@@ -13,7 +13,6 @@
 #include "common/workers.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +20,9 @@
 #include <unistd.h>
 
 #include "common/assure.h"
+#include "common/clock.h"
 #include "common/str.h"
+#include "common/thread.h"
 
 enum {
     FOREMAN_LOOKS_NS = 1000 * 1000,
@@ -45,7 +46,9 @@ struct workers {
     enum workers_pace pace;
     struct job *first, **tail;
     int at_once, running;
-    bool listed; /* in the crew's list */
+    bool listed;    /* in the crew's list */
+    bool hang;      /* see workers_hang() */
+    uint64_t moved; /* ms: when a job was last taken */
     struct workers *next;
     pthread_cond_t idle; /* nothing queued, nothing running */
 };
@@ -70,21 +73,17 @@ struct crew {
 
 static _Thread_local struct hand *self;
 
+/* Jobs of one turn of this thread's loop. It empties before the thread may lose the loop,
+ * and before loop_run() returns. */
+static _Thread_local struct outbox {
+    struct task task; /* deferred as long as there are any */
+    struct job *first, **tail;
+} outbox;
+
 static void run_done(struct task *task)
 {
     struct job *job = container_of(task, struct job, task);
     job->done(job);
-}
-
-/* Signals are the service's business; a thread of a crew takes none. */
-static int start_thread(pthread_t *thread, void *(*main)(void *), void *arg)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int err = pthread_create(thread, NULL, main, arg);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return err;
 }
 
 /* --- under the lock ---------------------------------------------------------------- */
@@ -115,6 +114,7 @@ static struct job *take_job(struct crew *crew, struct workers **from)
     if (!w->first)
         w->tail = &w->first;
     w->running++;
+    w->moved = clock_coarse_ms();
     crew->taken++;
     list_if_ready(w);
     *from = w;
@@ -131,7 +131,7 @@ static void call(struct crew *crew)
         struct hand *hand = xcalloc(1, sizeof *hand);
         hand->crew = crew;
         hand->done_tail = &hand->done;
-        if (start_thread(&hand->thread, hand_main, hand) != 0) {
+        if (thread_start(&hand->thread, crew->name, hand_main, hand) != 0) {
             free(hand);
             assure(crew->started > 0); /* no thread at all: nothing would ever finish */
             return;
@@ -151,7 +151,8 @@ static void arm_foreman(struct crew *crew)
     if (crew->armed)
         return;
     if (!crew->has_foreman)
-        crew->has_foreman = start_thread(&crew->foreman, foreman_main, crew) == 0;
+        crew->has_foreman =
+            thread_start(&crew->foreman, "foreman", foreman_main, crew) == 0;
     crew->armed = crew->has_foreman;
     if (crew->armed)
         pthread_cond_signal(&crew->armed_or_end);
@@ -179,22 +180,38 @@ static void hand_waits(struct hand *hand)
 }
 
 /* --- threads ----------------------------------------------------------------------- */
+/* Takes from *list the jobs that came from the loop of its first one, and tells that loop
+ * of all of them at once. They may be gone when this returns. */
+static void tell_loop(struct job **list)
+{
+    struct loop *loop = (*list)->loop;
+    struct task *first = &(*list)->task, *last = NULL;
+    for (struct job **at = list; *at;) {
+        struct job *job = *at;
+        if (job->loop != loop) {
+            at = &job->next;
+            continue;
+        }
+        *at = job->next;
+        job->task.run = run_done;
+        job->task.next = last;
+        last = &job->task;
+    }
+    loop_post_all(loop, last, first);
+}
+
 /* Takes the lock away for a moment. */
 static void tell_done(struct crew *crew, struct hand *hand)
 {
-    struct job *job = hand->done;
-    if (!job)
+    struct job *jobs = hand->done;
+    if (!jobs)
         return;
     hand->done = NULL;
     hand->done_tail = &hand->done;
     hand->n_done = 0;
     pthread_mutex_unlock(&crew->lock);
-    while (job) {
-        struct job *next = job->next;
-        job->task.run = run_done;
-        loop_post(job->loop, &job->task); /* the job may be gone from here on */
-        job = next;
-    }
+    while (jobs)
+        tell_loop(&jobs);
     pthread_mutex_lock(&crew->lock);
 }
 
@@ -215,11 +232,13 @@ static void do_job(struct hand *hand, struct workers *w, struct job *job)
     *hand->done_tail = job;
     hand->done_tail = &job->next;
     hand->n_done++;
-    if (hand->waiting || !crew->first || hand->n_done == TOLD_TOGETHER)
+    /* The next job may hang; the foreman tells of this one then. */
+    if (hand->waiting || !crew->first || hand->n_done == TOLD_TOGETHER || !crew->armed)
         tell_done(crew, hand);
     if (hand->waiting)
         crew->active++;
     w->running--;
+    w->hang = false;
     list_if_ready(w);
     if (!w->first && w->running == 0)
         pthread_cond_broadcast(&w->idle);
@@ -232,7 +251,6 @@ static void *hand_main(void *arg)
     struct workers *w;
     struct job *job;
     self = hand;
-    pthread_setname_np(pthread_self(), crew->name);
     pthread_mutex_lock(&crew->lock);
     for (;;) {
         while (!crew->calls && !crew->end)
@@ -252,12 +270,20 @@ static void *hand_main(void *arg)
     return NULL;
 }
 
+/* Has a hand that is at work something to tell? */
+static bool untold(const struct crew *crew)
+{
+    const struct hand *hand = crew->hands;
+    while (hand && !(hand->busy && hand->done))
+        hand = hand->next;
+    return hand != NULL;
+}
+
 static void *foreman_main(void *arg)
 {
     struct crew *crew = arg;
     const struct timespec pause = {.tv_nsec = FOREMAN_LOOKS_NS};
     int quiet = 0;
-    pthread_setname_np(pthread_self(), "foreman");
     pthread_mutex_lock(&crew->lock);
     while (!crew->end) {
         if (!crew->armed) {
@@ -268,19 +294,19 @@ static void *foreman_main(void *arg)
         pthread_mutex_unlock(&crew->lock);
         nanosleep(&pause, NULL);
         pthread_mutex_lock(&crew->lock);
-        if (!crew->first) {
+        if (!crew->first && !untold(crew)) {
             crew->armed = ++quiet < FOREMAN_RESTS_AFTER;
             continue;
         }
         quiet = 0;
-        if (crew->taken != taken)
-            continue;
+        bool none_taken = crew->taken == taken;
         for (struct hand *hand = crew->hands; hand; hand = hand->next)
             if (hand->busy) {
-                hand_waits(hand);
+                if (none_taken)
+                    hand_waits(hand);
                 tell_done(crew, hand);
             }
-        if (crew->active == 0)
+        if (crew->first && crew->active == 0)
             call(crew);
     }
     pthread_mutex_unlock(&crew->lock);
@@ -362,17 +388,91 @@ void workers_free(struct workers **wp)
     free(w);
 }
 
-void workers_submit(struct workers *w, struct loop *loop, struct job *job)
+void workers_tell_done(struct job *job)
 {
-    struct crew *crew = w->crew;
-    job->loop = loop;
+    job->task.run = run_done;
+    loop_post(job->loop, &job->task);
+}
+
+static void lapse(struct job *job)
+{
+    job->lapsed = true;
+    workers_tell_done(job);
+}
+
+/* Under the lock. */
+static void queue(struct workers *w, struct job *job)
+{
     job->next = NULL;
-    pthread_mutex_lock(&crew->lock);
+    if (w->hang && job->may_lapse) {
+        lapse(job);
+        return;
+    }
     *w->tail = job;
     w->tail = &job->next;
     list_if_ready(w);
-    see_to_jobs(crew);
-    pthread_mutex_unlock(&crew->lock);
+}
+
+/* Hands jobs over, which may be of several crews. */
+static void hand_over(struct job *job)
+{
+    while (job) {
+        struct crew *crew = job->workers->crew;
+        pthread_mutex_lock(&crew->lock);
+        while (job && job->workers->crew == crew) {
+            struct job *next = job->next;
+            queue(job->workers, job);
+            job = next;
+        }
+        see_to_jobs(crew);
+        pthread_mutex_unlock(&crew->lock);
+    }
+}
+
+static void run_outbox(struct task *task)
+{
+    struct outbox *box = container_of(task, struct outbox, task);
+    struct job *first = box->first;
+    box->first = NULL;
+    hand_over(first);
+}
+
+void workers_submit(struct workers *w, struct loop *loop, struct job *job)
+{
+    job->loop = loop;
+    job->workers = w;
+    job->next = NULL;
+    job->lapsed = false;
+    if (loop_here() != loop) {
+        hand_over(job);
+        return;
+    }
+    if (!outbox.first) {
+        outbox.task.run = run_outbox;
+        outbox.tail = &outbox.first;
+        loop_defer_last(loop, &outbox.task);
+    }
+    *outbox.tail = job;
+    outbox.tail = &job->next;
+}
+
+bool workers_hang(struct workers *w, uint64_t ms)
+{
+    pthread_mutex_lock(&w->crew->lock);
+    if (w->running == w->at_once && w->first && clock_coarse_ms() - w->moved >= ms) {
+        w->hang = true;
+        struct job *job = w->first;
+        w->first = NULL;
+        w->tail = &w->first;
+        while (job) {
+            struct job *next = job->next;
+            queue(w, job);
+            job = next;
+        }
+    }
+    bool hang = w->hang;
+    pthread_mutex_unlock(&w->crew->lock);
+    return hang;
 }
 
 void workers_waiting(void)

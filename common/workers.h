@@ -8,6 +8,9 @@
 #ifndef COMMON_WORKERS_H
 #define COMMON_WORKERS_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "common/loop.h"
 
 struct crew;
@@ -17,9 +20,12 @@ struct workers;
 struct job {
     void (*work)(struct job *job); /* on a worker */
     void (*done)(struct job *job); /* then, on the loop it was submitted from */
-    struct loop *loop;             /* where done() runs; set by workers_submit */
-    struct task task;              /* the pool's */
-    struct job *next;              /* the pool's */
+    struct loop *loop;             /* where done() runs; set when it is submitted */
+    bool may_lapse;   /* it need not be worked if it would have to wait too long */
+    bool lapsed;      /* in done(): it was not */
+    struct task task; /* the pool's, as what follows */
+    struct job *next;
+    struct workers *workers;
 };
 
 /* How long the jobs of a queue are expected to take. */
@@ -40,8 +46,18 @@ struct workers *workers_of(struct crew *crew, enum workers_pace pace, int at_onc
 struct workers *workers_new(const char *name, int at_once);
 /* Waits for the jobs under way and those queued. */
 void workers_free(struct workers **workers);
-/* Any thread; done() runs on `loop`. */
+/* Any thread; done() runs on `loop`. From within that loop the job is handed over at the
+ * end of the turn, together with the turn's others. */
 void workers_submit(struct workers *workers, struct loop *loop, struct job *job);
+
+/* Any thread, for a job that was worked elsewhere: runs job->done() on job->loop. The job
+ * may be gone when this returns. */
+void workers_tell_done(struct job *job);
+
+/* Has none of its threads come back for `ms`, with more to do? Then, until one does, the
+ * jobs that may lapse do: those that wait, and those to come at once. To be asked every
+ * now and then; any thread. */
+bool workers_hang(struct workers *workers, uint64_t ms);
 
 /* From within a job: from here on it waits (a sync, say), and jobs behind it should have
  * another thread at once. Elsewhere it does nothing. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 struct config {
+    const char *command;
     /* as in the Go program */
     const char *db;
     const char *fallback; /* "" for none */
@@ -19,12 +20,21 @@ struct config {
     bool verbose;
     bool md5sum;
     /* ours */
-    const char *bind; /* "" for all addresses */
+    const char *bind;       /* "" for all addresses */
+    const char *access_log; /* "" for none */
     const char *public_volumes;
     int answer_ms;
+    int stall_ms;
     int drain_ms;
     int loops; /* 0: one per core */
     bool sync;
+    int jobs;
+    int jobs_rate;      /* 0: unbounded */
+    const char *master; /* "" for none */
+    bool repair;
+    bool delete_orphans;
+    int orphan_age_ms;
+    int list_ms;
 };
 
 /* Strings point into argv. 0; 1 when help was asked for; -1 with one line in err. The

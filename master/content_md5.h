@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/http_parse.h"
+#include "common/http/parse.h"
 #include "common/md5.h"
 
 /* false: the header is malformed. *given: there is one, and its sum is in `sum`. */

@@ -2,11 +2,13 @@
  * DELETE: one durable batch drops the record and makes its places removals, then the
  * files go, then 204. What could not be cleared stays listed, and it is 204 all the same.
  *
- * The claim is held until the clearing is over, so that a PUT that follows the 204 finds
- * its home free. A client that leaves changes nothing.
+ * The claim is held until the volumes have answered and the index has been handed what
+ * they said. A PUT that follows the 204 finds its home free: its claim waits until the
+ * index has taken that. A client that leaves changes nothing.
  */
 #include "common/assure.h"
 #include "common/stock.h"
+#include "master/crash_point.h"
 #include "master/operations.h"
 #include "master/removals.h"
 
@@ -20,8 +22,9 @@ enum delete_state {
 struct delete
 {
     enum delete_state state;
-    struct request *request; /* its ex is NULL once the exchange is over */
-    struct entry entry;      /* from DROPPING on, until answered */
+    struct request *request;   /* its ex is NULL once the exchange is over */
+    struct entry entry;        /* from DROPPING on, until answered */
+    struct clearing *clearing; /* in DROPPING: of its places, once the batch is written */
 };
 
 static _Thread_local struct stock deletes = {.size = sizeof(struct delete)};
@@ -63,7 +66,9 @@ static void on_cleared(void *arg)
 {
     struct delete *d = arg;
 
+    CRASH_POINT("delete: cleared");
     release(d);
+    CRASH_POINT("delete: released, not answered");
     answer(d, 204, NULL);
 }
 
@@ -73,26 +78,32 @@ static void on_dropped(void *arg, int err)
     struct shard *shard = d->request->shard;
 
     if (err != 0) {
+        removals_expect_no_more(&d->clearing);
         release(d);
         answer(d, 503, "the index takes no writes");
         return;
     }
     set_state(d, DELETE_CLEARING);
-    removals_clear(shard->master->removals, shard->loop, shard->client, d->request->key,
-                   d->entry.record.place, d->entry.record.n, on_cleared, d);
+    CRASH_POINT("delete: dropped");
+    removals_clear_expected(&d->clearing, shard->client, on_cleared, d);
 }
 
 static void drop(struct delete *d)
 {
+    const struct record *record = &d->entry.record;
+    struct master *master = master_of(d);
+    struct loop *loop = d->request->shard->loop;
     struct change *change = change_new(d->request->key);
-    int64_t due = removals_due(master_of(d)->removals);
+    int64_t due = removals_due(master->removals);
 
     set_state(d, DELETE_DROPPING);
+    CRASH_POINT("delete: claimed");
+    d->clearing = removals_expect(master->removals, loop, d->request->key, record->place,
+                                  record->n, due);
     change_drop_record(change);
-    for (int i = 0; i < d->entry.record.n; i++)
-        change_removal(change, d->entry.record.place[i], due, 0);
-    index_commit(master_of(d)->index, d->request->shard->loop, &change, true, on_dropped,
-                 d);
+    for (int i = 0; i < record->n; i++)
+        change_removal(change, record->place[i], due, 0);
+    index_commit(master->index, loop, &change, true, on_dropped, d);
 }
 
 static void on_claimed(void *arg, int err, struct entry *entry)

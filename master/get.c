@@ -17,7 +17,7 @@
 #include "common/log.h"
 #include "common/stock.h"
 #include "master/operations.h"
-#include "master/target.h"
+#include "master/volumes/volume_head.h"
 
 enum {
     /* Key-Volumes of any usual record; one that does not fit goes without. */
@@ -62,11 +62,11 @@ static void add_record(struct http_fields *fields, const struct get *get)
     size_t n = 0;
 
     if (record->md5[0] != '\0')
-        http_fields_add(fields, "Content-Md5", "%s", record->md5);
-    http_fields_add(fields, "Key-Balance", "%s",
+        http_fields_put(fields, "Content-Md5", (struct str){record->md5, MD5_HEX});
+    http_fields_put(fields, "Key-Balance",
                     volumes_balanced(r->shard->master->volumes, r->key, record)
-                        ? "balanced"
-                        : "unbalanced");
+                        ? STR("balanced")
+                        : STR("unbalanced"));
     for (int i = 0; i < record->n; i++) {
         struct str place = record->place[i];
 
@@ -77,7 +77,7 @@ static void add_record(struct http_fields *fields, const struct get *get)
         memcpy(places + n, place.p, place.n);
         n += place.n;
     }
-    http_fields_add(fields, "Key-Volumes", "%.*s", (int)n, places);
+    http_fields_put(fields, "Key-Volumes", (struct str){places, n});
 }
 
 static void reply_redirect(struct get *get)
@@ -87,12 +87,17 @@ static void reply_redirect(struct get *get)
     struct str place = get->entry.record.place[get->asked];
     char public[PLACE_MAX];
     size_t n = volumes_public(r->shard->master->volumes, place, public);
+    const struct str scheme = STR("http://");
+    char location[sizeof("http://") + PLACE_MAX + PLACEMENT_PATH_MAX];
 
     if (n > 0) /* else its public name is too long: the place's own may do */
         place = (struct str){public, n};
+    memcpy(location, scheme.p, scheme.n);
+    memcpy(location + scheme.n, place.p, place.n);
+    memcpy(location + scheme.n + place.n, get->path, get->path_n);
     http_fields_init(&fields);
-    http_fields_add(&fields, "Location", "http://%.*s%.*s", (int)place.n, place.p,
-                    (int)get->path_n, get->path);
+    http_fields_put(&fields, "Location",
+                    (struct str){location, scheme.n + place.n + get->path_n});
     add_record(&fields, get);
     exchange_reply(r->ex, 302, &fields, STR(""));
 }
@@ -107,7 +112,7 @@ static void reply_unserved(struct get *get)
         exchange_reply(get->request->ex, 404, &fields, STR(""));
         return;
     }
-    http_fields_add(&fields, "Content-Type", "text/plain");
+    http_fields_put(&fields, "Content-Type", STR(HTTP_TEXT_TYPE));
     exchange_reply(get->request->ex, 503, &fields,
                    STR("no replica can serve the value now\n"));
 }
@@ -224,27 +229,16 @@ static void ask_next(struct get *get)
 {
     struct shard *shard = get->request->shard;
     int limit_ms = shard->master->voltimeout_ms;
-    struct call_spec spec;
-    struct target target;
 
     if (get->left == 0) {
         reply_unserved(get);
         return;
     }
     take_place(get);
-    target_of(&target, get->entry.record.place[get->asked],
-              (struct str){get->path, get->path_n});
-    spec = (struct call_spec){
-        .authority = target.authority,
-        .method = STR("HEAD"),
-        .target = target.path,
-        .body = HTTP_BODY_NONE,
-        .connect_ms = limit_ms,
-        .send_ms = limit_ms,
-        .answer_ms = limit_ms,
-    };
     get->status = 0;
-    get->call = call_start(shard->client, &spec, &head_ops, get);
+    get->call =
+        volume_head(shard->client, get->entry.record.place[get->asked],
+                    (struct str){get->path, get->path_n}, limit_ms, &head_ops, get);
     timer_set(shard->loop, &get->limit, (uint64_t)limit_ms);
 }
 

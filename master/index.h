@@ -1,6 +1,6 @@
 /*
  * The one door to what the master knows of keys. Behind it today: LevelDB (the only file
- * that knows it is index_leveldb.c), a writer thread that group-commits, and the table of
+ * that knows it is leveldb.c), a writer thread that group-commits, and the table of
  * claims. Several masters on a distributed engine are to stand behind the same door
  * later, so nothing else holds truth about keys in memory, and calls take completions. A
  * completion may be called before the call returns.
@@ -35,10 +35,14 @@ struct index_options {
 };
 
 /* Opens or creates. On error NULL, and err holds one line (a damaged index: one that
- * names rebuild; one that another process holds: that). */
+ * names rebuild, and errno is EBADMSG; one that another process holds: that). */
 struct index *index_open(const struct index_options *options, char *err, size_t errlen);
-/* Waits for the commits under way, syncs, closes. No claims may be held. */
-void index_close(struct index **index);
+/* Waits for the commits under way, syncs, closes. No claims may be held. 0 (NULL is closed
+ * already); -errno, after a line in the log, when not all of it is on disk. */
+int index_close(struct index **index);
+/* The same, but nobody else can open it until the descriptor returned is closed. After
+ * an error it is not kept either. */
+int index_close_held(struct index **index);
 
 /* --- reading ----------------------------------------------------------------------- */
 
@@ -67,10 +71,17 @@ struct entry {
 };
 
 void entry_clear(struct entry *entry);
+/* The removal of that place, or NULL. */
+const struct removal *entry_removal(const struct entry *entry, struct str place);
+/* Is the place marked, or to be cleared? */
+bool entry_awaits(const struct entry *entry, struct str place);
+/* Does anything name the place: record, mark or removal? Then no value may go there
+ * (docs/writes.md, rule 2), and what lies there is somebody's. */
+bool entry_names(const struct entry *entry, struct str place);
 
 /* err: 0 (a key that is not there gives a record RECORD_ABSENT), or -EIO and the like:
  * the answer is then not known, which is neither "live" nor "absent" (503). The callee
- * owns *entry and clears it. */
+ * owns *entry and clears it; after an error it is empty. */
 typedef void index_got(void *arg, int err, struct entry *entry);
 
 /* Record, size and time only (no marks, no removals). `loop`: where the completion
@@ -85,7 +96,9 @@ int index_entry(struct index *index, struct str key, struct entry *entry);
 /* --- claims: one operation at a time on a key -------------------------------------- */
 /* Takes the key and reads all of its entry. -EBUSY: somebody has it. On success the claim
  * is held until index_release. While it is held nobody else changes record or marks;
- * removals may go away meanwhile, none is added. */
+ * removals may go away meanwhile, none is added. Changes that were committed under the
+ * claim before, and not yet applied when it was released, are in the entry: the
+ * completion waits for them. */
 void index_claim(struct index *index, struct loop *loop, struct str key, index_got *got,
                  void *arg);
 void index_release(struct index *index, struct str key);
@@ -116,6 +129,12 @@ void change_free(struct change **change);
  * otherwise it is not, now or later: -EIO, -ENOSPC … (the index takes no writes: 503). */
 typedef void index_done(void *arg, int err);
 
+/* Before loops run: what is committed for this loop from now on, on its own thread, goes
+ * to the writer together at the end of the turn. */
+void index_join(struct index *index, struct loop *loop);
+/* On the loop's thread, or after it: nothing waits for the end of a turn any more. */
+void index_part(struct index *index, struct loop *loop);
+
 /* Commits in the order of the calls; what gathers while the last sync runs goes together
  * in the next batch. Takes the change. The completion (may be NULL) runs on `loop`, never
  * before this returns. durable=false: need not be synced (what is lost is done again). */
@@ -133,9 +152,15 @@ struct scan *index_scan(struct index *index, struct str prefix, struct str start
 /* 1: key and record (valid until the next call; records that do not parse are skipped and
  * logged); 0: the end; -EIO. */
 int scan_next(struct scan *scan, struct str *key, struct record *record);
+/* How many records have been skipped so far. */
+uint64_t scan_unreadable(const struct scan *scan);
 /* Back to the beginning, same snapshot. */
 void scan_rewind(struct scan *scan);
 void scan_free(struct scan **scan);
+
+/* The first key that can come after this one, into `out` (room for PLACEMENT_KEY_MAX
+ * bytes; `key` may lie there). Returns its length. */
+size_t index_key_after(struct str key, char *out);
 
 /* How many removals are listed now. Any thread. */
 uint64_t index_removals(struct index *index);

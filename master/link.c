@@ -6,6 +6,7 @@
  * claim is released after the commit, never before.
  */
 #include "common/stock.h"
+#include "master/crash_point.h"
 #include "master/operations.h"
 
 struct link {
@@ -36,6 +37,7 @@ static void committed(void *arg, int err)
 {
     struct link *link = arg;
 
+    CRASH_POINT("link: committed");
     index_release(link->request->shard->master->index, link->request->key);
     finish(link, err == 0 ? 204 : 503, "the index takes no writes");
 }
@@ -51,7 +53,6 @@ static void claimed(void *arg, int err, struct entry *entry)
         const char *why;
         int status = request_claim_refused(err, &why);
 
-        entry_clear(entry);
         finish(link, status, why);
         return;
     }
@@ -62,6 +63,7 @@ static void claimed(void *arg, int err, struct entry *entry)
                link->from == RECORD_LIVE ? "no such key" : "no such key is unlinked");
         return;
     }
+    CRASH_POINT("link: claimed");
     entry->record.state = link->to;
     change = change_new(r->key);
     change_record(change, &entry->record, entry->has_size, entry->size, entry->time);

@@ -15,13 +15,14 @@
 #include <time.h>
 
 #include "common/assure.h"
-#include "common/md5.h"
 #include "common/stock.h"
 #include "master/content_md5.h"
-#include "master/held.h"
+#include "master/crash_point.h"
 #include "master/operations.h"
 #include "master/removals.h"
-#include "master/replica_set.h"
+#include "master/value/body_sum.h"
+#include "master/value/held.h"
+#include "master/value/replica_set.h"
 
 enum put_state {
     PUT_CLAIMING,   /* the key is being claimed; nothing of ours is anywhere */
@@ -40,12 +41,13 @@ struct put {
     struct entry entry;      /* what the key was; from FLOWING on, until answered */
     struct replica_set *set; /* the same */
     struct held held;
-    struct md5 *md5; /* NULL: not needed, or summed up already */
+    struct body_sum *sum; /* NULL: not needed, or summed up already */
     char hex[MD5_HEX + 1];
     bool has_wanted;
     uint8_t wanted[MD5_BYTES]; /* the client's Content-MD5 */
     uint64_t size;             /* bytes of the body so far */
-    bool complete;             /* the whole body is here */
+    bool whole;                /* all of the body is here */
+    bool complete;             /* and is checked: its MD5 is summed up */
     bool starved;              /* the server holds bytes that were not taken */
     int status;                /* the answer: of a body found wrong, or in UNDOING */
     const char *why;
@@ -88,7 +90,7 @@ static void answer(struct put *put, int status, const char *why)
     if (put->has_entry)
         entry_clear(&put->entry);
     held_clear(&put->held);
-    md5_free(&put->md5);
+    body_sum_free(&put->sum);
     set_state(put, PUT_ANSWERED);
     if (put->request->ex)
         request_answer(put->request, status, why);
@@ -101,6 +103,7 @@ static void answer(struct put *put, int status, const char *why)
 static void release_and_answer(struct put *put, int status, const char *why)
 {
     index_release(master_of(put)->index, put->request->key);
+    CRASH_POINT("put: released, not answered");
     answer(put, status, why);
 }
 
@@ -122,6 +125,7 @@ static void on_undone(void *arg, int err)
 
     /* What could not be written stands as marks in the index: nobody uses those places,
      * and the index makes removals of them when it can. */
+    CRASH_POINT("put: undone");
     if (err == 0)
         clear(put, place, replica_set_spoilt(put->set, place));
     release_and_answer(put, put->status, put->why);
@@ -139,6 +143,7 @@ static void fail(struct put *put, int status, const char *why)
     put->status = status;
     put->why = why;
     replica_set_stop(put->set);
+    CRASH_POINT("put: given up, not undone");
     held_clear(&put->held);
     if (!replica_set_marked(put->set)) {
         on_undone(put, 0);
@@ -163,6 +168,7 @@ static void on_committed(void *arg, int err)
         fail(put, 503, "the index takes no writes");
         return;
     }
+    CRASH_POINT("put: committed");
     n = replica_set_spoilt(put->set, place);
     if (put->entry.record.state == RECORD_UNLINKED)
         for (int i = 0; i < put->entry.record.n; i++)
@@ -179,6 +185,7 @@ static void commit(struct put *put)
     struct record record = {.state = RECORD_LIVE};
 
     set_state(put, PUT_COMMITTING);
+    CRASH_POINT("put: held by all, not committed");
     if (shard->master->md5sum)
         memcpy(record.md5, put->hex, sizeof(record.md5));
     replica_set_places(put->set, &record);
@@ -193,9 +200,19 @@ static void commit(struct put *put)
 /* --- under way --------------------------------------------------------------------- */
 static bool can_take(const struct put *put, const struct block *block)
 {
+    if (put->sum && !body_sum_room(put->sum, block))
+        return false;
     if (put->state == PUT_CLAIMING)
         return !block || held_room(&put->held, block);
     return replica_set_room(put->set, block);
+}
+
+static void take_what_waits(struct put *put)
+{
+    if (!put->starved || !put->request->ex || !can_take(put, NULL))
+        return;
+    put->starved = false;
+    exchange_resume(put->request->ex);
 }
 
 /* Does what is next; may end the PUT. */
@@ -219,12 +236,11 @@ static void step(struct put *put)
     case REPLICA_SET_GOING:
         break;
     }
-    if (replica_set_send(put->set, put->complete) && put->state == PUT_FLOWING)
+    if (replica_set_send(put->set, put->complete) && put->state == PUT_FLOWING) {
         set_state(put, PUT_ENDING);
-    if (put->starved && can_take(put, NULL)) {
-        put->starved = false;
-        exchange_resume(put->request->ex);
+        CRASH_POINT("put: a last byte is out");
     }
+    take_what_waits(put);
 }
 
 static void on_changed(void *arg, int err)
@@ -254,8 +270,8 @@ static size_t on_body(struct exchange *ex, struct block *block, const char *data
      * copy. All but the last piece has been sent by step(). */
     if (!held_room(&put->held, block))
         held_forget(&put->held, held_end(&put->held) - 1);
-    if (put->md5)
-        md5_add(put->md5, data, len);
+    if (put->sum)
+        body_sum_add(put->sum, block, data, len);
     put->size += len;
     held_add(&put->held, block, data, len);
     step(put);
@@ -271,9 +287,10 @@ static int check_body(struct put *put, const char **why)
         *why = "the body is empty";
         return 411;
     }
-    if (!put->md5)
+    if (!put->sum)
         return 0;
-    md5_end(&put->md5, sum);
+    body_sum_result(put->sum, sum);
+    body_sum_free(&put->sum);
     md5_hex(sum, put->hex);
     if (put->has_wanted && memcmp(sum, put->wanted, sizeof(sum)) != 0) {
         *why = "the body does not match its Content-MD5";
@@ -282,13 +299,13 @@ static int check_body(struct put *put, const char **why)
     return 0;
 }
 
-static void on_body_end(struct exchange *ex)
+/* The body is here: once it is summed up, too, it is complete. */
+static void end_body(struct put *put)
 {
-    struct put *put = exchange_arg(ex);
-
-    if (put->state != PUT_CLAIMING && put->state != PUT_FLOWING)
+    if (put->sum && !body_sum_end(put->sum))
         return;
     put->complete = true;
+    CRASH_POINT("put: the body is complete");
     put->status = check_body(put, &put->why);
     if (put->state == PUT_CLAIMING)
         return;
@@ -296,6 +313,28 @@ static void on_body_end(struct exchange *ex)
         fail(put, put->status, put->why);
     else
         step(put);
+}
+
+static void on_summed(void *arg)
+{
+    struct put *put = arg;
+
+    if (put->state != PUT_CLAIMING && put->state != PUT_FLOWING)
+        return;
+    if (put->whole)
+        end_body(put);
+    else
+        take_what_waits(put);
+}
+
+static void on_body_end(struct exchange *ex)
+{
+    struct put *put = exchange_arg(ex);
+
+    if (put->state != PUT_CLAIMING && put->state != PUT_FLOWING)
+        return;
+    put->whole = true;
+    end_body(put);
 }
 
 /* Answered here and not by the server: with the answer the key is free again. */
@@ -371,6 +410,7 @@ static void on_claimed(void *arg, int err, struct entry *entry)
         .arg = put,
     });
     set_state(put, PUT_FLOWING);
+    CRASH_POINT("put: claimed");
     step(put);
 }
 
@@ -391,9 +431,10 @@ void operation_put(struct request *request)
     put->has_entry = false;
     put->set = NULL;
     held_init(&put->held);
-    put->md5 = NULL;
+    put->sum = NULL;
     put->hex[0] = '\0';
     put->size = 0;
+    put->whole = false;
     put->complete = false;
     put->starved = false;
     put->status = 0;
@@ -410,6 +451,13 @@ void operation_put(struct request *request)
         return;
     }
     if (shard->master->md5sum || put->has_wanted)
-        put->md5 = md5_new();
+        put->sum = body_sum_new(&(struct body_sum_spec){
+            .workers = shard->master->summers,
+            .loop = shard->loop,
+            .has_length = head->body == HTTP_BODY_LENGTH,
+            .length = head->length,
+            .progress = on_summed,
+            .arg = put,
+        });
     index_claim(shard->master->index, shard->loop, request->key, on_claimed, put);
 }

@@ -7,8 +7,9 @@
  *
  * Two things keep a DELETE from hitting a value that lives.
  *
- * The table of places under way: a place stands there from before its removal is read
- * until after the index has taken the outcome, and only what is listed then is cleared.
+ * The table of places under way: a place stands there from before its removal is read, or
+ * listed, until after the index has taken the outcome, and only what is listed then is
+ * cleared.
  * So a removal cannot end while another DELETE for its place is on its way, and as long
  * as it is listed no PUT goes there.
  *
@@ -30,7 +31,8 @@
 #include "common/hash.h"
 #include "common/log.h"
 #include "common/placement.h"
-#include "master/target.h"
+#include "master/crash_point.h"
+#include "master/volumes/target.h"
 
 enum {
     UNDER_WAY_SLOTS = 1024,
@@ -46,14 +48,14 @@ enum fate {
 };
 
 enum clearing_state {
-    CLEARING_ASKING,  /* DELETEs are under way */
-    CLEARING_TELLING, /* all are over; the index is being told */
+    CLEARING_EXPECTED, /* its places stand in the table; they may not be listed yet */
+    CLEARING_ASKING,   /* DELETEs are under way */
+    CLEARING_TELLING,  /* all are over; the index is being told */
 };
 
 struct asked_place {
     struct clearing *clearing;
     struct str place;
-    struct call *call;
     int64_t due, late; /* as listed */
     int status;
     enum fate fate;
@@ -68,7 +70,8 @@ struct clearing {
     struct str key;
     void (*done)(void *arg);
     void *arg;
-    int left; /* DELETEs under way */
+    bool early; /* done() does not wait for the index to take the outcome */
+    int left;   /* DELETEs under way */
     struct clearing *prev, *next;
     int n;
     struct asked_place asked[];
@@ -124,13 +127,13 @@ static void leave(struct removals *r, struct asked_place *t)
 /* --- a clearing ------------------------------------------------------------------- */
 static void set_state(struct clearing *c, enum clearing_state to)
 {
-    assure(c->state == CLEARING_ASKING && to == CLEARING_TELLING);
+    assure(to == c->state + 1);
     c->state = to;
 }
 
+/* Its places stand in the table; those that another clearing has there are left to it. */
 static struct clearing *clearing_new(struct removals *r, struct loop *loop,
-                                     struct str key, const struct str *places, int n,
-                                     void (*done)(void *arg), void *arg)
+                                     struct str key, const struct str *places, int n)
 {
     size_t size = sizeof(struct clearing) + (size_t)n * sizeof(struct asked_place);
     struct clearing *c;
@@ -141,7 +144,7 @@ static struct clearing *clearing_new(struct removals *r, struct loop *loop,
         text += places[i].n;
     c = xmalloc(size + text);
     at = (char *)c + size;
-    *c = (struct clearing){.removals = r, .loop = loop, .done = done, .arg = arg, .n = n};
+    *c = (struct clearing){.removals = r, .loop = loop, .n = n};
     c->key = (struct str){memcpy(at, key.p, key.n), key.n};
     at += key.n;
     for (int i = 0; i < n; i++) {
@@ -150,6 +153,14 @@ static struct clearing *clearing_new(struct removals *r, struct loop *loop,
             (struct str){memcpy(at, places[i].p, places[i].n), places[i].n};
         at += places[i].n;
     }
+    pthread_mutex_lock(&r->lock);
+    c->next = r->clearings;
+    if (c->next)
+        c->next->prev = c;
+    r->clearings = c;
+    for (int i = 0; i < n; i++)
+        enter(r, &c->asked[i]);
+    pthread_mutex_unlock(&r->lock);
     return c;
 }
 
@@ -179,6 +190,7 @@ static void clearing_over(struct clearing *c)
 static void on_told(void *arg, int err)
 {
     (void)err; /* then the removal stands as it was, and is swept again */
+    CRASH_POINT("clearing: the index knows");
     clearing_over(arg);
 }
 
@@ -239,12 +251,18 @@ static void tell_index(struct clearing *c)
             if (c->asked[i].fate == FATE_CLEARED)
                 atomic_fetch_add_explicit(&r->cleared, 1, memory_order_relaxed);
         }
-    if (any) {
-        index_commit(r->index, c->loop, &change, false, on_told, c);
+    if (!any) {
+        change_free(&change);
+        clearing_over(c);
         return;
     }
-    change_free(&change);
-    clearing_over(c);
+    index_commit(r->index, c->loop, &change, false, on_told, c);
+    if (c->early && c->done) {
+        void (*done)(void *) = c->done;
+
+        c->done = NULL;
+        done(c->arg);
+    }
 }
 
 static void on_answer(struct call *call, const struct http_head *head)
@@ -267,7 +285,7 @@ static void on_done(struct call *call, enum call_result result)
         t->fate = FATE_CLEARED;
     else
         t->fate = FATE_REFUSED;
-    t->call = NULL;
+    CRASH_POINT("clearing: a DELETE is over");
     volumes_saw(c->removals->volumes, t->place, result);
     if (result != CALL_LOCAL)
         resting_note(c->removals->resting, t->place, result == CALL_OK);
@@ -308,23 +326,18 @@ static void drop_unlisted(struct clearing *c)
         entry_clear(&entry);
 }
 
-static void clearing_begin(struct clearing *c, struct http_client *client)
+/* Sends a DELETE to each place that is in the table, and listed. */
+static void ask(struct clearing *c, struct http_client *client, void (*done)(void *arg),
+                void *arg)
 {
     static const struct call_ops ops = {.answer = on_answer, .done = on_done};
-    struct removals *r = c->removals;
     char path[PLACEMENT_PATH_MAX];
     size_t path_n = placement_path(c->key, path);
 
-    pthread_mutex_lock(&r->lock);
-    c->next = r->clearings;
-    if (c->next)
-        c->next->prev = c;
-    r->clearings = c;
-    for (int i = 0; i < c->n; i++)
-        enter(r, &c->asked[i]);
-    pthread_mutex_unlock(&r->lock);
-    drop_unlisted(c);
-
+    set_state(c, CLEARING_ASKING);
+    c->done = done;
+    c->arg = arg;
+    CRASH_POINT("clearing: begun");
     for (int i = 0; i < c->n; i++) {
         struct asked_place *t = &c->asked[i];
         struct target target;
@@ -337,7 +350,7 @@ static void clearing_begin(struct clearing *c, struct http_client *client)
                                   .method = STR("DELETE"),
                                   .target = target.path,
                                   .body = HTTP_BODY_NONE};
-        t->call = call_start(client, &spec, &ops, t);
+        call_start(client, &spec, &ops, t);
         c->left++;
     }
     if (c->left == 0)
@@ -348,7 +361,40 @@ void removals_clear(struct removals *removals, struct loop *loop,
                     struct http_client *client, struct str key, const struct str *places,
                     int n, void (*done)(void *arg), void *arg)
 {
-    clearing_begin(clearing_new(removals, loop, key, places, n, done, arg), client);
+    struct clearing *c = clearing_new(removals, loop, key, places, n);
+
+    drop_unlisted(c);
+    ask(c, client, done, arg);
+}
+
+struct clearing *removals_expect(struct removals *removals, struct loop *loop,
+                                 struct str key, const struct str *places, int n,
+                                 int64_t due)
+{
+    struct clearing *c = clearing_new(removals, loop, key, places, n);
+
+    c->early = true;
+    for (int i = 0; i < n; i++)
+        c->asked[i].due = due;
+    return c;
+}
+
+void removals_clear_expected(struct clearing **clearing, struct http_client *client,
+                             void (*done)(void *arg), void *arg)
+{
+    struct clearing *c = *clearing;
+
+    *clearing = NULL;
+    ask(c, client, done, arg);
+}
+
+void removals_expect_no_more(struct clearing **clearing)
+{
+    struct clearing *c = *clearing;
+
+    *clearing = NULL;
+    if (c)
+        clearing_over(c);
 }
 
 /* ---------------------------------------------------------------------------------- */

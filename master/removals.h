@@ -13,14 +13,15 @@
 #ifndef MASTER_REMOVALS_H
 #define MASTER_REMOVALS_H
 
-#include "common/http_client.h"
+#include "common/http/client.h"
 #include "common/loop.h"
 #include "common/str.h"
 #include "master/index.h"
-#include "master/resting.h"
-#include "master/volumes.h"
+#include "master/volumes/resting.h"
+#include "master/volumes/volumes.h"
 
 struct removals;
+struct clearing;
 
 /* What is given must outlive it; `resting` is told how the DELETEs went. */
 struct removals *removals_new(struct index *index, struct volumes *volumes,
@@ -43,5 +44,19 @@ uint64_t removals_cleared(const struct removals *removals);
 void removals_clear(struct removals *removals, struct loop *loop,
                     struct http_client *client, struct str key, const struct str *places,
                     int n, void (*done)(void *arg), void *arg);
+/* The same for who is about to list the places under the key's claim, which costs it no
+ * reading of the list. From removals_expect() on, called before the batch that drops the
+ * record and lists its places with `due`, nobody else clears them; copies what it is
+ * given. */
+struct clearing *removals_expect(struct removals *removals, struct loop *loop,
+                                 struct str key, const struct str *places, int n,
+                                 int64_t due);
+/* The batch is written: clears them. The claim is still held, and done, which is about to
+ * release it, is called when the index has been handed what came of it, and need not have
+ * taken it yet: whoever claims the key then sees it taken (index_claim()). */
+void removals_clear_expected(struct clearing **clearing, struct http_client *client,
+                             void (*done)(void *arg), void *arg);
+/* It is not written. */
+void removals_expect_no_more(struct clearing **clearing);
 
 #endif

@@ -9,11 +9,24 @@
 
 static _Thread_local struct stock requests = {.size = sizeof(struct request)};
 
+void shard_enter(struct shard *shard)
+{
+    shard->running++;
+}
+
+void shard_leave(struct shard *shard)
+{
+    if (--shard->running == 0 && shard->drained != NULL) {
+        loop_defer(shard->loop, shard->drained);
+        shard->drained = NULL;
+    }
+}
+
 struct request *request_new(struct shard *shard, struct exchange *ex)
 {
     struct request *request = stock_get(&requests);
 
-    shard->running++;
+    shard_enter(shard);
     request->shard = shard;
     request->ex = ex;
     request->key = (struct str){request->keybuf, 0};
@@ -26,12 +39,9 @@ void request_free(struct request **request)
 {
     struct shard *shard = (*request)->shard;
 
-    if (--shard->running == 0 && shard->drained != NULL) {
-        loop_defer(shard->loop, shard->drained);
-        shard->drained = NULL;
-    }
     stock_put(&requests, *request);
     *request = NULL;
+    shard_leave(shard);
 }
 
 void request_answer(const struct request *request, int status, const char *why)

@@ -1,20 +1,17 @@
 /*
  * Routing, see route.h. The key is the path, percent-decoded, whatever its bytes. Which
- * queries mean something is decided here: a list's on GET, S3's own (501 until S3 is
- * there), none else.
+ * queries mean something is decided here: a list's on GET, the master's own on GET /,
+ * S3's (501 until S3 is there), none else.
  */
 #include "master/route.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
+#include "common/http/request_log.h"
 #include "common/json.h"
-#include "common/log.h"
 #include "master/master.h"
 #include "master/operations.h"
 #include "master/query.h"
 
-#define ALLOW "GET, HEAD, LIST, PUT, DELETE, UNLINK, RELINK"
+#define ALLOW "GET, HEAD, LIST, PUT, DELETE, UNLINK, RELINK, REBALANCE"
 
 enum {
     /* A path this long is over the limit however much of it is escapes. */
@@ -27,9 +24,13 @@ static const struct {
     struct str method;
     operation *run;
 } operations[] = {
-    {STR_INIT("GET"), operation_get},       {STR_INIT("HEAD"), operation_get},
-    {STR_INIT("PUT"), operation_put},       {STR_INIT("DELETE"), operation_delete},
-    {STR_INIT("UNLINK"), operation_unlink}, {STR_INIT("RELINK"), operation_relink},
+    {STR_INIT("GET"), operation_get},
+    {STR_INIT("HEAD"), operation_get},
+    {STR_INIT("PUT"), operation_put},
+    {STR_INIT("DELETE"), operation_delete},
+    {STR_INIT("UNLINK"), operation_unlink},
+    {STR_INIT("RELINK"), operation_relink},
+    {STR_INIT("REBALANCE"), operation_rebalance},
 };
 
 static operation *operation_of(struct str method)
@@ -62,7 +63,7 @@ static void refuse_method(struct exchange *ex)
 
     http_fields_init(&fields);
     http_fields_add(&fields, "Allow", "%s", ALLOW);
-    http_fields_add(&fields, "Content-Type", "text/plain");
+    http_fields_add(&fields, "Content-Type", HTTP_TEXT_TYPE);
     exchange_own(ex, &refused_ops, NULL);
     exchange_reply(ex, 405, &fields, STR("no such method here\n"));
 }
@@ -89,13 +90,37 @@ static bool is_s3(struct str query)
     return false;
 }
 
-/* The operation is the first parameter, as the Go program has it: "list&limit=10". */
-static bool is_list(struct str query)
+/* What a query that only reads asks for, or NULL. The operation is the first parameter,
+ * as the Go program has it: "list&limit=10". */
+static operation *reading_of(struct str path, struct str query)
 {
     struct str first;
 
-    return query_next(&query, &first) &&
-           (str_eq(first, STR("list")) || str_eq(first, STR("unlinked")));
+    if (!query_next(&query, &first))
+        return NULL;
+    if (str_eq(first, STR("list")) || str_eq(first, STR("unlinked")))
+        return operation_list;
+    if (str_eq(first, STR("volumes")) && str_eq(path, STR("/")))
+        return operation_volumes;
+    if (str_eq(first, STR("jobs")) && str_eq(path, STR("/")))
+        return operation_jobs;
+    return NULL;
+}
+
+/* What a query that does something about jobs asks for, or NULL. */
+static operation *job_of(struct str method, struct str path, struct str query)
+{
+    struct str first;
+
+    if (!str_eq(path, STR("/")) || !query_next(&query, &first))
+        return NULL;
+    if (str_eq(method, STR("POST")) && str_eq(first, STR("rebalance")))
+        return operation_start_rebalance;
+    if (str_eq(method, STR("POST")) && str_eq(first, STR("verify")))
+        return operation_start_verify;
+    if (str_eq(method, STR("DELETE")) && str_eq(first, STR("jobs")))
+        return operation_stop_jobs;
+    return NULL;
 }
 
 /* --- dispatch ---------------------------------------------------------------------- */
@@ -138,14 +163,17 @@ void master_on_request(void *ctx, struct exchange *ex)
     if (query.n > 0) {
         bool read = is_read(head->method);
 
-        if (read && is_list(query))
-            run = operation_list;
-        else if (is_s3(query))
-            return refuse(ex, 501, "S3's requests are not served here");
-        else if (!read)
-            return refuse(ex, 403, "only GET takes a query");
-        else
-            return refuse(ex, 403, "no such query; there are ?list and ?unlinked");
+        run = read ? reading_of(path, query) : job_of(head->method, path, query);
+        if (run == NULL) {
+            if (is_s3(query))
+                return refuse(ex, 501, "S3's requests are not served here");
+            if (!read)
+                return refuse(ex, 403,
+                              "no such query; there are POST /?rebalance and /?verify");
+            return refuse(ex, 403,
+                          "no such query; there are ?list, ?unlinked, /?volumes and "
+                          "/?jobs");
+        }
     } else if (run == NULL) {
         if (str_eq(head->method, STR("LIST")))
             return refuse(ex, 403, "LIST needs a query, ?list or ?unlinked");
@@ -174,7 +202,6 @@ void master_on_finished(void *ctx, const struct exchange *ex)
     const struct http_head *head = exchange_head(ex);
     struct str path, query;
     char raw[HTTP_LINE_MAX], key[JSON_STRING_MAX(PLACEMENT_KEY_MAX)];
-    struct exchange_stats stats;
     ssize_t n = -1;
 
     (void)ctx;
@@ -187,12 +214,5 @@ void master_on_finished(void *ctx, const struct exchange *ex)
         path = (struct str){raw, (size_t)n};
     if (path.n > PLACEMENT_KEY_MAX)
         path.n = PLACEMENT_KEY_MAX;
-    n = (ssize_t)json_quote(path, key);
-    exchange_stats(ex, &stats);
-    log_info("%.*s %.*s%.*s %d %" PRIu64 " bytes in, %" PRIu64 " out, %" PRIu64
-             ".%03u ms",
-             head->method.n == 0 ? 1 : (int)head->method.n,
-             head->method.n == 0 ? "-" : head->method.p, (int)n, key, (int)query.n,
-             query.p, stats.status, stats.body_in, stats.body_out, stats.micros / 1000,
-             (unsigned)(stats.micros % 1000));
+    request_log(ex, (struct str){key, json_quote(path, key)}, query);
 }

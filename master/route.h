@@ -5,7 +5,7 @@
 #ifndef MASTER_ROUTE_H
 #define MASTER_ROUTE_H
 
-#include "common/http_server.h"
+#include "common/http/server.h"
 
 /* http_server_config's on_request; ctx is the loop's struct shard. */
 void master_on_request(void *ctx, struct exchange *ex);

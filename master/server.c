@@ -2,8 +2,8 @@
  * `mkv server`, see server.h.
  *
  * Parts are opened in the order in which they can fail cheaply (flags, index, port) and
- * closed so that nothing posts to what is gone: the index and the look-up threads post
- * completions to loops, so both end before the service frees those.
+ * closed so that nothing posts to what is gone: the index and the worker threads post
+ * completions to loops, so they end before the service frees those.
  */
 #include "master/server.h"
 
@@ -16,63 +16,67 @@
 #include "common/log.h"
 #include "common/service.h"
 #include "common/workers.h"
+#include "master/client_config.h"
+#include "master/jobs/jobs.h"
 #include "master/master.h"
 #include "master/removals.h"
-#include "master/resting.h"
 #include "master/route.h"
 #include "master/sweeper.h"
+#include "master/volumes/prober.h"
+#include "master/volumes/resting.h"
 
 enum {
     LOOKUP_THREADS = 4,
-    CONNECT_MS = 2000, /* to a volume: there are others */
-    SWEEPER = 0,       /* the loop that runs the sweeper */
-};
-
-/* Kept until the end: whether all requests of a shard are over is asked after its loop
- * is. */
-struct kept_shard {
-    struct shard shard;
-    int number;
-    struct kept_shard *next;
+    READERS_SECONDS = 3, /* from a redirect to the volume's answer, usually */
+    CARETAKER = 0,       /* the loop that runs the sweeper and the prober */
 };
 
 struct server {
     struct master master;
+    const struct server_work *work; /* NULL: it serves */
     struct workers *lookups;
-    struct resting *resting;
     struct sweeper *sweeper;
-    struct kept_shard *shards;
+    struct prober *prober;
+    /* Kept until the end: whether all is over on a shard is asked after its loop is. */
+    int n_shards;
+    struct shard **shard;
 };
 
 static void *shard_new(void *arg, struct loop *loop, int number)
 {
     struct server *server = arg;
-    struct kept_shard *kept = xcalloc(1, sizeof(*kept));
-    struct shard *shard = &kept->shard;
+    struct shard *shard = xcalloc(1, sizeof(*shard));
     struct http_client_config client;
 
-    http_client_defaults(&client);
-    client.agent = "mkv";
-    client.lookups = server->lookups;
-    client.connect_ms = CONNECT_MS;
+    client_config(&client, server->lookups);
+    client.send_ms = server->master.stall_ms;
     client.answer_ms = server->master.answer_ms;
     shard->master = &server->master;
     shard->loop = loop;
     shard->client = http_client_new(loop, &client);
-    kept->number = number;
-    kept->next = server->shards;
-    server->shards = kept;
-    if (number == SWEEPER)
+    index_join(server->master.index, loop);
+    assure(number == server->n_shards);
+    server->shard =
+        xrealloc(server->shard, (size_t)(number + 1) * sizeof(struct shard *));
+    server->shard[server->n_shards++] = shard;
+    if (number == CARETAKER) {
         sweeper_start(server->sweeper, loop, shard->client);
+        prober_start(server->prober, loop, shard->client);
+    }
     return shard;
 }
 
-/* The last exchange is over, but a request whose client left may still be at work. */
+/* The last exchange is over, but a request whose client left may still be at work, and a
+ * job is. */
 static void shard_drain(void *arg, void *ctx, struct task *rested)
 {
+    struct server *server = arg;
     struct shard *shard = ctx;
 
-    (void)arg;
+    if (server->work != NULL)
+        server->work->stop(server->work->arg);
+    else
+        jobs_close(server->master.jobs);
     if (shard->running == 0)
         loop_defer(shard->loop, rested);
     else
@@ -82,48 +86,143 @@ static void shard_drain(void *arg, void *ctx, struct task *rested)
 static void shard_free(void *arg, void *ctx)
 {
     struct server *server = arg;
-    struct kept_shard *kept = container_of(ctx, struct kept_shard, shard);
+    struct shard *shard = ctx;
 
-    if (kept->number == SWEEPER)
+    if (shard == server->shard[CARETAKER]) {
         sweeper_stop(server->sweeper);
-    kept->shard.drained = NULL;
-    http_client_free(&kept->shard.client);
+        prober_stop(server->prober);
+    }
+    shard->drained = NULL;
+    http_client_free(&shard->client);
+    if (server->master.index != NULL) /* else it was closed before the loops ran */
+        index_part(server->master.index, shard->loop);
 }
 
 static bool all_over(const struct server *server)
 {
-    for (struct kept_shard *kept = server->shards; kept != NULL; kept = kept->next)
-        if (kept->shard.running > 0)
+    for (int i = 0; i < server->n_shards; i++)
+        if (server->shard[i]->running > 0)
             return false;
     return true;
 }
 
 static void shards_free(struct server *server)
 {
-    while (server->shards != NULL) {
-        struct kept_shard *kept = server->shards;
-
-        server->shards = kept->next;
-        free(kept);
-    }
+    for (int i = 0; i < server->n_shards; i++)
+        free(server->shard[i]);
+    free(server->shard);
 }
 
-int server_run(const struct config *config)
+/* Runs until a signal, or the work, has ended it; the exit status. */
+static int run(struct server *server, struct service *service)
+{
+    struct master *master = &server->master;
+    int ran;
+
+    if (server->work != NULL) {
+        server->work->begin(server->work->arg, server->shard, server->n_shards, service);
+    } else {
+        log_info("mkv serves on port %d, with %d volumes", service_port(service),
+                 volumes_count(master->volumes));
+    }
+    ran = service_run(service);
+    if (ran < 0 && server->work != NULL)
+        server->work->stop(server->work->arg);
+    if (ran < 0)
+        fprintf(stderr, "mkv: cannot start a thread: %s\n", strerror(-ran));
+    else if (server->work != NULL && ran == 0)
+        ran = server->work->status(server->work->arg);
+    return ran < 0 ? 1 : ran;
+}
+
+/* --- the parts --------------------------------------------------------------------- */
+static struct master master_of(const struct config *config, bool serves)
+{
+    return (struct master){
+        .list_ms = config->list_ms,
+        .orphan_age_s = config->orphan_age_ms / 1000,
+        .readers_s = serves ? READERS_SECONDS : 0,
+        .fallback = config->fallback,
+        .protect = config->protect,
+        .md5sum = config->md5sum,
+        .voltimeout_ms = config->voltimeout_ms,
+        .stall_ms = config->stall_ms,
+        .answer_ms = config->answer_ms,
+    };
+}
+
+/* What cannot fail, once volumes and index are there. */
+static void make_parts(struct server *server)
+{
+    struct master *master = &server->master;
+
+    master->resting = resting_new();
+    master->unlisted = resting_new();
+    master->removals = removals_new(master->index, master->volumes, master->resting);
+    server->sweeper = sweeper_new(master->removals, master->index, master->resting);
+    server->prober = prober_new(master->volumes, master->voltimeout_ms);
+    server->lookups = workers_new("lookup", LOOKUP_THREADS);
+    master->summers = workers_new("md5", (int)sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+/* All that there is, as far as it was opened. false: the index, which said so, may have
+ * lost what it took without a sync. */
+static bool close_parts(struct server *server, struct service **service)
+{
+    struct master *master = &server->master;
+    int closed;
+
+    jobs_free(&master->jobs);
+    if (master->removals != NULL)
+        removals_free(&master->removals);
+    if (server->sweeper != NULL)
+        sweeper_free(&server->sweeper);
+    if (master->resting != NULL)
+        resting_free(&master->resting);
+    if (master->unlisted != NULL)
+        resting_free(&master->unlisted);
+    if (server->prober != NULL)
+        prober_free(&server->prober);
+    closed = index_close(&master->index);
+    if (server->lookups != NULL)
+        workers_free(&server->lookups);
+    if (master->summers != NULL)
+        workers_free(&master->summers);
+    if (*service != NULL)
+        service_free(service);
+    shards_free(server);
+    volumes_free(&master->volumes);
+    return closed == 0;
+}
+
+static struct service *open_service(struct server *server, const struct config *config,
+                                    char *err, size_t errlen)
+{
+    struct service_config service;
+
+    service_defaults(&service);
+    service.bind = config->bind[0] == '\0' ? NULL : config->bind;
+    service.port = config->port;
+    service.deaf = server->work != NULL;
+    service.loops = config->loops;
+    service.drain_ms = config->drain_ms;
+    service.access_log = config->access_log[0] == '\0' ? NULL : config->access_log;
+    service.http.name = "mkv";
+    service.http.on_request = master_on_request;
+    service.http.on_finished = config->verbose ? master_on_finished : NULL;
+    service.shard_new = shard_new;
+    service.shard_drain = shard_drain;
+    service.shard_free = shard_free;
+    service.arg = server;
+    return service_new(&service, err, errlen);
+}
+
+int server_run(const struct config *config, const struct server_work *work)
 {
     struct index_options options = {.path = config->db, .sync = config->sync};
-    struct server server = {
-        .master =
-            {
-                .fallback = config->fallback,
-                .protect = config->protect,
-                .md5sum = config->md5sum,
-                .voltimeout_ms = config->voltimeout_ms,
-                .answer_ms = config->answer_ms,
-            },
-    };
+    struct server server = {.work = work, .master = master_of(config, work == NULL)};
     struct master *master = &server.master;
     struct service *service = NULL;
-    struct service_config service_config;
     char err[512] = "";
     int status = 2;
 
@@ -138,35 +237,14 @@ int server_run(const struct config *config)
     master->index = index_open(&options, err, sizeof(err));
     if (master->index == NULL)
         goto out;
-    server.resting = resting_new();
-    master->removals = removals_new(master->index, master->volumes, server.resting);
-    server.sweeper = sweeper_new(master->removals, master->index, server.resting);
-    server.lookups = workers_new("lookup", LOOKUP_THREADS);
-
-    service_defaults(&service_config);
-    service_config.bind = config->bind[0] == '\0' ? NULL : config->bind;
-    service_config.port = config->port;
-    service_config.loops = config->loops;
-    service_config.drain_ms = config->drain_ms;
-    service_config.http.name = "mkv";
-    service_config.http.on_request = master_on_request;
-    service_config.http.on_finished = config->verbose ? master_on_finished : NULL;
-    service_config.shard_new = shard_new;
-    service_config.shard_drain = shard_drain;
-    service_config.shard_free = shard_free;
-    service_config.arg = &server;
-    service = service_new(&service_config, err, sizeof(err));
+    make_parts(&server);
+    service = open_service(&server, config, err, sizeof(err));
     if (service == NULL)
         goto out;
+    master->jobs = jobs_new(server.shard, server.n_shards, (unsigned)config->jobs,
+                            (unsigned)config->jobs_rate);
 
-    log_info("mkv serves on port %d, with %d volumes", service_port(service),
-             volumes_count(master->volumes));
-    int ran = service_run(service);
-    if (ran < 0) {
-        snprintf(err, sizeof(err), "cannot start a thread: %s", strerror(-ran));
-        goto out;
-    }
-    status = ran;
+    status = run(&server, service);
     if (!all_over(&server)) {
         /* Requests that the drain's limit cut off from their volumes. Their loops have
          * stopped, so nobody can finish them, and completions of the index would find
@@ -178,19 +256,7 @@ int server_run(const struct config *config)
 out:
     if (err[0] != '\0')
         fprintf(stderr, "mkv: %s\n", err);
-    if (master->removals != NULL)
-        removals_free(&master->removals);
-    if (server.sweeper != NULL)
-        sweeper_free(&server.sweeper);
-    if (server.resting != NULL)
-        resting_free(&server.resting);
-    if (master->index != NULL)
-        index_close(&master->index);
-    if (server.lookups != NULL)
-        workers_free(&server.lookups);
-    if (service != NULL)
-        service_free(&service);
-    shards_free(&server);
-    volumes_free(&master->volumes);
+    if (!close_parts(&server, &service) && status == 0)
+        status = 1;
     return status;
 }

@@ -14,6 +14,9 @@ enum {
     TURN_MS = 2,        /* between two such turns */
     PASS_MS = 1000,     /* between two passes */
     IDLE_MS = 10000,    /* the longest wait after passes that achieved nothing */
+    /* Whoever lists a place clears it at once, and a client may wait for that: found in
+     * the sweeper's hands it would count as cleared, and still be listed. */
+    OWNERS_SECONDS = 2,
     FAR_AHEAD_SECONDS =
         2 * 3600, /* a due so far off comes from a clock that jumped back */
 };
@@ -37,6 +40,7 @@ struct sweeper {
     uint64_t began;          /* this pass, on the loop's clock */
     uint64_t cleared_before; /* it */
     uint64_t wait_ms;        /* after the last one */
+    int64_t soonest;         /* of this pass: the next second in which a removal is due */
     size_t cursor_n;         /* where it goes on: the first key not looked at */
     char cursor[PLACEMENT_KEY_MAX];
 };
@@ -66,8 +70,13 @@ static void sweep_key(struct sweeper *s, struct str key, const struct entry *ent
     for (int i = 0; i < entry->n_removals && n < RECORD_PLACES_MAX; i++) {
         const struct removal *removal = &entry->removal[i];
 
-        if (removal->due > now && removal->due <= now + FAR_AHEAD_SECONDS)
+        int64_t from = removal->due + OWNERS_SECONDS;
+
+        if (from > now && removal->due <= now + FAR_AHEAD_SECONDS) {
+            if (from < s->soonest)
+                s->soonest = from;
             continue;
+        }
         if (!resting_now(s->resting, removal->place))
             place[n++] = removal->place;
     }
@@ -77,44 +86,36 @@ static void sweep_key(struct sweeper *s, struct str key, const struct entry *ent
     removals_clear(s->removals, s->loop, s->client, key, place, n, on_cleared, s);
 }
 
-/* To the first key that can come after this one. */
-static void move_cursor(struct sweeper *s, struct str key)
-{
-    memcpy(s->cursor, key.p, key.n);
-    s->cursor_n = key.n;
-    if (key.n < PLACEMENT_KEY_MAX) {
-        s->cursor[s->cursor_n++] = '\0';
-        return;
-    }
-    /* Keys begin with '/', so something is left. */
-    while (s->cursor[s->cursor_n - 1] == '\xff')
-        s->cursor_n--;
-    s->cursor[s->cursor_n - 1]++;
-}
-
 static void begin_pass(struct sweeper *s)
 {
     set_state(s, SWEEPER_PASSING);
     s->cursor_n = 0;
+    s->soonest = INT64_MAX;
     s->began = loop_now(s->loop);
     s->cleared_before = removals_cleared(s->removals);
 }
 
-/* Passes that achieve nothing are made less and less often, and such passes over a long
- * list never take more than a fifth of the time. */
+/* Passes that achieve nothing are made less and less often, but for one when the next
+ * removal is due; and such passes over a long list never take more than a fifth of the
+ * time. */
 static void end_pass(struct sweeper *s)
 {
     uint64_t took = loop_now(s->loop) - s->began;
+    int64_t due = s->soonest - time(NULL);
+    uint64_t wait_ms;
 
     if (removals_cleared(s->removals) != s->cleared_before) {
-        s->wait_ms = PASS_MS;
+        s->wait_ms = wait_ms = PASS_MS;
     } else {
         s->wait_ms = s->wait_ms * 2 < IDLE_MS ? s->wait_ms * 2 : IDLE_MS;
-        if (s->wait_ms < took * 4)
-            s->wait_ms = took * 4;
+        wait_ms = s->wait_ms;
+        if (due >= 0 && due < IDLE_MS / 1000)
+            wait_ms = (uint64_t)due * 1000 + PASS_MS / 10;
+        if (wait_ms < took * 4)
+            wait_ms = took * 4;
     }
     set_state(s, SWEEPER_WAITING);
-    timer_set(s->loop, &s->timer, s->wait_ms);
+    timer_set(s->loop, &s->timer, wait_ms);
 }
 
 static void on_timer(struct timer *timer)
@@ -138,7 +139,7 @@ static void on_timer(struct timer *timer)
             end_pass(s);
             return;
         }
-        move_cursor(s, key);
+        s->cursor_n = index_key_after(key, s->cursor);
         sweep_key(s, key, &entry);
         entry_clear(&entry);
     }

@@ -6,11 +6,11 @@
 #ifndef MASTER_SWEEPER_H
 #define MASTER_SWEEPER_H
 
-#include "common/http_client.h"
+#include "common/http/client.h"
 #include "common/loop.h"
 #include "master/index.h"
 #include "master/removals.h"
-#include "master/resting.h"
+#include "master/volumes/resting.h"
 
 struct sweeper;
 

@@ -6,6 +6,7 @@
 #include "volumed/answer.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,47 +25,69 @@ static bool ends_connection(int status)
            status == 500 || status == 501;
 }
 
-void answer_page(struct exchange *ex, int status, struct http_fields *fields)
+#define TOO_LARGE "Request Header Or Cookie Too Large"
+
+static void page(struct exchange *ex, int status, struct http_fields *fields)
 {
     struct http_fields own;
     const char *reason = http_reason(status);
-    char page[512];
+    bool too_large = exchange_head(ex)->too_large;
+    char text[512];
 
     if (!fields) {
         fields = &own;
         http_fields_init(fields);
     }
     http_fields_add(fields, "Content-Type", "text/html");
-    int n = snprintf(page, sizeof page,
+    int n = snprintf(text, sizeof text,
                      "<html>\r\n"
                      "<head><title>%d %s</title></head>\r\n"
                      "<body>\r\n"
                      "<center><h1>%d %s</h1></center>\r\n"
+                     "%s"
                      "<hr><center>" SERVER_NAME "</center>\r\n"
                      "</body>\r\n"
                      "</html>\r\n",
-                     status, reason, status, reason);
-    assure(n > 0 && (size_t)n < sizeof page);
+                     status, too_large ? TOO_LARGE : reason, status, reason,
+                     too_large ? "<center>" TOO_LARGE "</center>\r\n" : "");
+    assure(n > 0 && (size_t)n < sizeof text);
+    exchange_reply(ex, status, fields, (struct str){text, (size_t)n});
+}
+
+void answer_page(struct exchange *ex, int status, struct http_fields *fields)
+{
     if (ends_connection(status))
         exchange_no_keep_alive(ex);
-    exchange_reply(ex, status, fields, (struct str){page, (size_t)n});
+    page(ex, status, fields);
+}
+
+void answer_failure(struct exchange *ex, enum deed deed, int err, struct str path)
+{
+    bool of_path = err == ENAMETOOLONG || err == ENOTDIR || err == ELOOP ||
+                   err == EMLINK || err == ENOENT;
+    int status = status_of(deed, err, path);
+    if (of_path)
+        answer_page(ex, status, NULL);
+    else
+        page(ex, status, NULL);
 }
 
 /* The Host header without its port and a last dot, in lower case; our own address where
  * there is none. Returns its length. */
-static size_t host_of(struct exchange *ex, char out[256])
+static size_t host_of(struct exchange *ex, char out[HTTP_LINE_MAX])
 {
     struct str host = exchange_head(ex)->host;
     if (host.n == 0)
         host = str_of(exchange_local(ex));
+    bool literal = host.p[0] == '['; /* up to its ']', and nothing behind it */
     size_t n = 0;
-    bool bracket = false;
-    for (; n < host.n && n < 255; n++) {
+    while (n < host.n && n < HTTP_LINE_MAX) {
         char c = host.p[n];
-        if (c == ':' && !bracket)
+        if (c == ':' && !literal)
             break;
-        bracket = c == '[' || (bracket && c != ']');
-        out[n] = (char)tolower((unsigned char)c);
+        out[n++] = (char)tolower((unsigned char)c);
+        if (c == ']' && literal)
+            break;
     }
     if (n > 1 && out[n - 1] == '.')
         n--;
@@ -74,7 +97,7 @@ static size_t host_of(struct exchange *ex, char out[256])
 void answer_location(struct http_fields *fields, const struct shard *shard,
                      struct exchange *ex, struct str path, bool slash, struct str query)
 {
-    char host[256], port[16] = "";
+    char host[HTTP_LINE_MAX], port[16] = "";
     char text[3 * PATH_ROOM];
     size_t host_n = host_of(ex, host);
     size_t n = path_encode(path, text);

@@ -23,7 +23,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "common/assure.h"
 #include "common/log.h"
 
 #ifndef RESOLVE_CACHED
@@ -213,15 +212,33 @@ static int walk_open(int dirfd, const char *path, int flags)
 
 /* --- the calls ------------------------------------------------------------------ */
 
-int beneath_open(int dirfd, const char *path, int flags)
+/* Nothing in it leads upwards or to the system's root; a link on its way may. */
+static bool leads_down(const char *path)
+{
+    return path[0] != '/' && !strstr(path, "..");
+}
+
+/* Most paths have no link on them, and then it is cheaper not to have the kernel look
+ * where the way has ended: that takes a lock and a counter that all processors share. */
+static int open_beneath(int dirfd, const char *path, int flags, uint64_t resolve)
 {
     if (path[0] == '\0')
         path = ".";
+    if (leads_down(path)) {
+        int fd = openat2_call(dirfd, path, flags, RESOLVE_NO_SYMLINKS | resolve);
+        if (fd != -ELOOP)
+            return fd;
+    }
+    return openat2_call(dirfd, path, flags,
+                        RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | resolve);
+}
+
+int beneath_open(int dirfd, const char *path, int flags)
+{
     if (means_now() == MEANS_WALK)
-        return walk_open(dirfd, path, flags);
+        return walk_open(dirfd, path[0] ? path : ".", flags);
     for (int tries = 0;; tries++) {
-        int fd =
-            openat2_call(dirfd, path, flags, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+        int fd = open_beneath(dirfd, path, flags, 0);
         /* A rename elsewhere on the system while ".." was resolved. */
         if (fd != -EAGAIN || tries == 8)
             return fd == -EAGAIN ? -EIO : fd;
@@ -232,8 +249,7 @@ int beneath_open_cached(int dirfd, const char *path, int flags)
 {
     if (means_now() != MEANS_OPENAT2_CACHED)
         return -EAGAIN;
-    return openat2_call(dirfd, path[0] ? path : ".", flags,
-                        RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_CACHED);
+    return open_beneath(dirfd, path, flags, RESOLVE_CACHED);
 }
 
 int beneath_parent(int dirfd, const char *path, bool make, const char **name,
@@ -243,12 +259,19 @@ int beneath_parent(int dirfd, const char *path, bool make, const char **name,
     const char *slash = strrchr(path, '/');
     *name = slash ? slash + 1 : path;
     size_t n = slash ? (size_t)(slash - path) : 0;
-    if (n >= sizeof way || strlen(*name) > NAME_MAX)
+    size_t name_n = strlen(*name);
+    /* Also what could be made, step by step, but not be opened again in one. */
+    bool too_long = name_n > NAME_MAX;
+    if (n + 1 + name_n >= sizeof way || (too_long && make))
         return -ENAMETOOLONG;
     memcpy(way, path, n);
     way[n] = '\0';
 
     int fd = beneath_open(dirfd, way, O_RDONLY | O_DIRECTORY);
+    if (too_long && fd >= 0) { /* what is wrong on the way counts first */
+        close(fd);
+        return -ENAMETOOLONG;
+    }
     if (fd != -ENOENT || !make || n == 0)
         return fd;
 
@@ -268,10 +291,14 @@ int beneath_parent(int dirfd, const char *path, bool make, const char **name,
         way[there] = '\0';
         bool fresh = mkdirat(fd, way + from, 0775) == 0;
         int err = fresh || errno == EEXIST ? 0 : -errno;
+        int next = -1;
+        if (fresh) /* just made, so no link: the way from the top is spared */
+            next =
+                openat(fd, way + from, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         close(fd);
         if (err)
             return err;
-        fd = beneath_open(dirfd, way, O_RDONLY | O_DIRECTORY);
+        fd = next >= 0 ? next : beneath_open(dirfd, way, O_RDONLY | O_DIRECTORY);
         if (fd >= 0 && fresh && made)
             made(arg, fd);
     }

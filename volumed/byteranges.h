@@ -2,7 +2,7 @@
 #ifndef VOLUMED_BYTERANGES_H
 #define VOLUMED_BYTERANGES_H
 
-#include "common/http_server.h"
+#include "common/http/server.h"
 #include "volumed/ranges.h"
 
 struct byteranges;

@@ -5,13 +5,28 @@
  */
 #include "volumed/conditional.h"
 
-#include <stdio.h>
+#include "common/hex.h"
+
+static char *put_hex(char *at, uint64_t value)
+{
+    int shift = (63 - __builtin_clzll(value | 1)) & ~3; /* of the first digit */
+    for (; shift >= 0; shift -= 4)
+        *at++ = hex_digit((unsigned)(value >> shift));
+    return at;
+}
 
 size_t etag_of(const struct stat *st, char out[ETAG_MAX])
 {
-    int n = snprintf(out, ETAG_MAX, "\"%llx-%llx\"", (unsigned long long)st->st_mtime,
-                     (unsigned long long)st->st_size);
-    return (size_t)n;
+    int64_t t = st->st_mtime;
+    char *at = out;
+    *at++ = '"';
+    if (t < 0)
+        *at++ = '-';
+    at = put_hex(at, (uint64_t)(t < 0 ? -t : t));
+    *at++ = '-';
+    at = put_hex(at, (uint64_t)st->st_size);
+    *at++ = '"';
+    return (size_t)(at - out);
 }
 
 static bool is_space(char c)
@@ -26,6 +41,8 @@ static bool lists_tag(struct str list, struct str etag, bool weak)
     const char *p = list.p, *end = list.p + list.n;
     if (str_eq(list, STR("*")))
         return true;
+    if (etag.n == 0)
+        return false;
     while (p < end) {
         if (weak && end - p > 2 && p[0] == 'W' && p[1] == '/')
             p += 2;
@@ -51,13 +68,14 @@ int conditional_status(const struct http_head *head, struct str etag, int64_t mt
     struct str v;
     bool modified_since, none_match;
 
-    if (http_field(head, STR("If-Unmodified-Since"), &v) && http_parse_date(v) < mtime)
+    if (http_field(head, STR("If-Unmodified-Since"), &v) &&
+        (mtime == -1 || http_parse_date(v) < mtime))
         return 412;
     if (http_field(head, STR("If-Match"), &v) && !lists_tag(v, etag, false))
         return 412;
 
     modified_since = http_field(head, STR("If-Modified-Since"), &v);
-    if (modified_since && http_parse_date(v) != mtime)
+    if (modified_since && (mtime == -1 || http_parse_date(v) != mtime))
         return 200;
     none_match = http_field(head, STR("If-None-Match"), &v);
     if (none_match && !lists_tag(v, etag, true))

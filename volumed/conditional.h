@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-#include "common/http_parse.h"
+#include "common/http/parse.h"
 #include "common/str.h"
 
 enum { ETAG_MAX = 40 };
@@ -18,7 +18,8 @@ enum { ETAG_MAX = 40 };
 /* nginx's: "mtime-size" in hex, with its quotes. Returns the length. */
 size_t etag_of(const struct stat *st, char out[ETAG_MAX]);
 
-/* 200: go on; 304 or 412: answer with that. */
+/* 200: go on; 304 or 412: answer with that. A listing has no validators (etag.n == 0,
+ * mtime == -1), but is there: "*" matches it, nothing else does. */
 int conditional_status(const struct http_head *head, struct str etag, int64_t mtime);
 /* May a Range header be honoured, as far as If-Range says? */
 bool conditional_range(const struct http_head *head, struct str etag, int64_t mtime);

@@ -24,7 +24,7 @@
 enum depth { DEPTH_NONE, DEPTH_0, DEPTH_INFINITY, DEPTH_OTHER };
 
 struct removal {
-    struct job job;
+    struct errand_job job;
     struct shard *shard;
     struct exchange *ex; /* NULL: over */
     struct place place;
@@ -57,22 +57,39 @@ static bool is_folder(int parent, const char *name, const struct stat *st, bool 
            S_ISDIR(to.st_mode);
 }
 
-/* 0 or -errno; r->status where there is one. */
-static int remove_name(struct removal *r, int parent, const char *name)
+/* The name is there: is it one that is removed? 0 or -errno; r->status where there is
+ * one. */
+static int judge(struct removal *r, int parent, const char *name)
 {
     struct stat st;
     if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW))
         return -errno;
     if (is_folder(parent, name, &st, r->drive))
         return -EISDIR;
-    if (r->depth == DEPTH_OTHER) {
+    if (r->depth == DEPTH_OTHER)
         r->status = 400;
+    return 0;
+}
+
+/* 0 or -errno; r->status where there is one. */
+static int remove_name(struct removal *r, int parent, const char *name)
+{
+    int err = 0;
+    /* What unlink() says of a plain name is what counts, and nearly every one is gone by
+     * that. */
+    if (r->drive || r->depth == DEPTH_OTHER)
+        err = judge(r, parent, name);
+    if (err || r->status)
+        return err;
+    if (unlinkat(parent, name, 0) == 0) {
+        r->status = 204;
         return 0;
     }
-    if (unlinkat(parent, name, 0))
-        return -errno;
-    r->status = 204;
-    return 0;
+    err = -errno;
+    /* A drive that is read-only says so before it looks whether there is anything, and a
+     * folder is one whatever else stands in the way. */
+    int reason = err == -ENOENT ? err : judge(r, parent, name);
+    return reason ? reason : err;
 }
 
 /* A path that ends in '/': refused in nginx's order of reasons. */
@@ -91,7 +108,7 @@ static int refuse_folder(struct removal *r)
 
 static void removal_work(struct job *job)
 {
-    struct removal *r = container_of(job, struct removal, job);
+    struct removal *r = container_of(job, struct removal, job.job);
     const char *name;
     bool folder = r->path[r->path_n - 1] == '/';
 
@@ -120,7 +137,7 @@ static void removal_work(struct job *job)
 static void submit(struct removal *r)
 {
     r->working = true;
-    workers_submit(drive_writers(r->place.drive), r->shard->loop, &r->job);
+    drive_write(r->place.drive, r->shard->loop, &r->job);
 }
 
 static void removal_free(struct removal *r)
@@ -131,20 +148,26 @@ static void removal_free(struct removal *r)
 
 static void removal_done(struct job *job)
 {
-    struct removal *r = container_of(job, struct removal, job);
+    struct removal *r = container_of(job, struct removal, job.job);
     struct str path = {r->path, r->path_n};
     r->working = false;
+    if (job->lapsed)
+        r->err = -ECANCELED;
     if (r->err == -EAGAIN) { /* the drive is known now */
         submit(r);
         return;
     }
-    int status = r->err ? status_of(DEED_DELETE, -r->err, path) : r->status;
-    if (!r->ex)
+    if (!r->ex) {
+        if (r->err)
+            status_log(DEED_DELETE, -r->err, path);
         removal_free(r);
-    else if (status == 204)
+    } else if (r->err) {
+        answer_failure(r->ex, DEED_DELETE, -r->err, path);
+    } else if (r->status == 204) {
         exchange_reply(r->ex, 204, NULL, STR(""));
-    else
-        answer_page(r->ex, status, NULL);
+    } else {
+        answer_page(r->ex, r->status, NULL);
+    }
 }
 
 static void removal_over(struct exchange *ex, enum exchange_end how)
@@ -168,8 +191,9 @@ void delete_answer(struct shard *shard, struct exchange *ex, const struct path *
         return;
     }
     struct removal *r = xcalloc(1, sizeof *r + path->n + 1);
-    r->job.work = removal_work;
-    r->job.done = removal_done;
+    r->job.job.work = removal_work;
+    r->job.job.done = removal_done;
+    r->job.job.may_lapse = true;
     r->shard = shard;
     r->ex = ex;
     r->depth = depth_of(head);

@@ -3,13 +3,10 @@
  * what is in it stays, so it is read without a lock; a drive's footing is exchanged under
  * a lock that is never held across a call that may block.
  */
-#include "volumed/drive.h"
+#include "volumed/drive_private.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,48 +15,18 @@
 
 #include "common/assure.h"
 #include "common/clock.h"
+#include "common/errands.h"
 #include "common/log.h"
+#include "common/standby.h"
 #include "volumed/durable.h"
-#include "volumed/footing.h"
-#include "volumed/path.h"
 
 enum {
-    DRIVES_MOST = 1024, /* further sv## are served as plain folders of the root drive */
-    FRESH_MS = 1000,    /* how long a look at a drive's name is good for reads */
-    REST_MS = 5000,     /* a drive nobody asked for in so long is let go of */
-    NAME_ROOM = 12,     /* "sv" and up to eight digits */
-};
-
-struct drive {
-    struct drives *drives;
-    char *name;         /* the root drive: the path as given; else sv## */
-    struct drive *root; /* NULL: it is the root drive itself */
-    struct workers *readers, *writers;
-    pthread_mutex_t opening; /* held by the worker that looks for a new footing */
-    pthread_mutex_t lock;    /* over the two below */
-    struct footing *footing;
-    uint64_t looked_ms;
-    /* Kept when a footing is let go of, for the next if it is the same folder. Under
-     * opening. */
-    struct durable *durable;
-    struct identity durable_of;
-    struct job resting; /* lets go of the footing */
-    bool rests;         /* the loop's: that job is under way */
-};
-
-struct drives {
-    int threads; /* of a drive: so many to read, so many to write */
-    struct crew *crew;
-    struct drive *root;
-    pthread_mutex_t lock; /* over the table's growth */
-    atomic_int n;
-    struct drive *drive[DRIVES_MOST]; /* [0..n) never change */
-    struct loop *loop;                /* the one that has the timer */
-    struct timer rest;
+    FRESH_MS = 1000, /* how long a look at a drive's name is good for reads */
+    REST_MS = 5000,  /* a drive nobody asked for in so long is let go of */
+    NAME_ROOM = 12,  /* "sv" and up to eight digits */
 };
 
 /* --- a drive -------------------------------------------------------------------- */
-
 static struct drive *drive_new(struct drives *drives, const char *name)
 {
     struct drive *d = xcalloc(1, sizeof *d);
@@ -70,15 +37,22 @@ static struct drive *drive_new(struct drives *drives, const char *name)
      * file is written to memory in no time, and its sync says that it waits. */
     d->readers = workers_of(drives->crew, WORKERS_SLOW, drives->threads);
     d->writers = workers_of(drives->crew, WORKERS_QUICK, drives->threads);
+    if (!drives->sync)
+        d->errands = errands_new(drives->standby, d->writers);
     pthread_mutex_init(&d->opening, NULL);
     pthread_mutex_init(&d->lock, NULL);
     return d;
 }
 
-static void drive_free(struct drive *d)
+static void drive_end(struct drive *d)
 {
+    errands_free(&d->errands);
     workers_free(&d->readers);
     workers_free(&d->writers);
+}
+
+static void drive_free(struct drive *d)
+{
     footing_unref(d->footing);
     durable_free(&d->durable);
     pthread_mutex_destroy(&d->opening);
@@ -92,13 +66,20 @@ struct workers *drive_readers(const struct drive *drive)
     return drive->readers;
 }
 
-struct workers *drive_writers(const struct drive *drive)
+void drive_write(struct drive *d, struct loop *loop, struct errand_job *job)
 {
-    return drive->writers;
+    if (d->errands)
+        errands_submit(d->errands, loop, job);
+    else if (d->writers)
+        workers_submit(d->writers, loop, &job->job);
+    else { /* after the end nobody waits for the caller */
+        job->job.lapsed = false;
+        job->job.work(&job->job);
+        job->job.done(&job->job);
+    }
 }
 
 /* --- its footing ---------------------------------------------------------------- */
-
 static struct footing *take(struct drive *d, uint64_t most_ms)
 {
     struct footing *f = NULL;
@@ -151,7 +132,7 @@ static int folder_of(struct drive *d, int *fd, struct footing **top)
 static int open_footing(struct drive *d, int fd, struct footing **out)
 {
     struct footing *f;
-    int err = footing_open(fd, d->name, d->drives->threads, &f);
+    int err = footing_open(fd, d->name, &f);
     if (err) {
         put_footing(d, NULL);
         return err;
@@ -164,6 +145,14 @@ static int open_footing(struct drive *d, int fd, struct footing **out)
     *out = footing_ref(f);
     put_footing(d, f);
     return 0;
+}
+
+/* A drive that is gone is no empty one: what lies on it is not "not found". */
+static int gone(const struct drive *d, int fd)
+{
+    struct stat st;
+    bool link = d->root && fstatat(fd, d->name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    return link || !d->root ? -ENXIO : -ENOENT;
 }
 
 /* Looks where the name leads; opens it anew if that is not where it led. */
@@ -197,7 +186,7 @@ static int look(struct drive *d, enum settle how, int fd, struct footing **out)
             err = open_footing(d, fd, out);
     }
     pthread_mutex_unlock(&d->opening);
-    return err;
+    return err == -ENOENT ? gone(d, fd) : err;
 }
 
 /* Before the first write to a drive: a folder sv## that somebody made just now may not be
@@ -226,7 +215,7 @@ int drive_footing(struct drive *d, enum settle how, struct footing **out)
     if (err)
         return err;
     err = look(d, how, fd, out);
-    if (!err && how != SETTLE_LOOK) {
+    if (!err && how != SETTLE_LOOK && d->drives->sync) {
         err = have_named(*out, top);
         if (err) {
             footing_unref(*out);
@@ -237,8 +226,41 @@ int drive_footing(struct drive *d, enum settle how, struct footing **out)
     return err;
 }
 
-/* --- the table ------------------------------------------------------------------ */
+/* Has nobody asked for it in a while? Under the lock. */
+static bool idle(const struct drive *d)
+{
+    return d->footing && clock_coarse_ms() - d->looked_ms >= REST_MS;
+}
 
+bool drive_is_idle(struct drive *d)
+{
+    pthread_mutex_lock(&d->lock);
+    bool yes = idle(d);
+    pthread_mutex_unlock(&d->lock);
+    return yes;
+}
+
+void drive_rest(struct drive *d)
+{
+    struct footing *f = NULL;
+    pthread_mutex_lock(&d->opening);
+    pthread_mutex_lock(&d->lock);
+    /* The drive's own reference is the only one, and under the lock none is given out. */
+    if (idle(d) && footing_sole(d->footing)) {
+        f = d->footing;
+        d->footing = NULL;
+    }
+    pthread_mutex_unlock(&d->lock);
+    if (f) {
+        durable_free(&d->durable);
+        d->durable_of = *footing_identity(f);
+        d->durable = footing_swap_durable(f, NULL);
+        footing_unref(f);
+    }
+    pthread_mutex_unlock(&d->opening);
+}
+
+/* --- the table ------------------------------------------------------------------ */
 struct drive *drives_root(const struct drives *drives)
 {
     return drives->root;
@@ -253,8 +275,7 @@ struct drive *drives_find(const struct drives *drives, struct str name)
     return NULL;
 }
 
-/* NULL: the table is full. */
-static struct drive *add(struct drives *drives, const char *name)
+struct drive *drives_add(struct drives *drives, const char *name)
 {
     pthread_mutex_lock(&drives->lock);
     struct drive *d = drives_find(drives, str_of(name));
@@ -291,17 +312,20 @@ int drives_adopt(struct drives *drives, struct str piece, enum settle how,
         st.st_mode = S_IFDIR;
     }
     if (!err && (S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode)))
-        *out = add(drives, name);
+        *out = drives_add(drives, name);
     return err;
 }
 
-struct drives *drives_open(const char *dir, int threads, char *err, size_t errlen)
+struct drives *drives_open(const char *dir, int threads, bool sync, char *err,
+                           size_t errlen)
 {
     struct footing *f = NULL;
     struct drives *drives = xcalloc(1, sizeof *drives);
     pthread_mutex_init(&drives->lock, NULL);
     drives->threads = threads;
+    drives->sync = sync;
     drives->crew = crew_new("drives");
+    drives->standby = standby_new();
     drives->root = drive_new(drives, dir);
 
     int e = drive_footing(drives->root, SETTLE_LOOK, &f);
@@ -318,129 +342,30 @@ struct drives *drives_open(const char *dir, int threads, char *err, size_t errle
     return drives;
 }
 
+void drives_serve(struct drives *drives, struct loop *loop)
+{
+    standby_watch(drives->standby, loop);
+}
+
+void drives_end(struct drives *drives)
+{
+    drive_end(drives->root); /* first: its jobs may find further drives */
+    for (int i = 0; i < atomic_load(&drives->n); i++)
+        drive_end(drives->drive[i]);
+    crew_free(&drives->crew);
+    standby_free(&drives->standby);
+}
+
 void drives_free(struct drives **dp)
 {
     struct drives *drives = *dp;
     *dp = NULL;
     if (!drives)
         return;
-    int n = atomic_load(&drives->n);
-    for (int i = 0; i < n; i++)
+    drives_end(drives);
+    for (int i = 0; i < atomic_load(&drives->n); i++)
         drive_free(drives->drive[i]);
     drive_free(drives->root);
-    crew_free(&drives->crew);
     pthread_mutex_destroy(&drives->lock);
     free(drives);
-}
-
-/* --- waking and resting --------------------------------------------------------- */
-
-struct waking {
-    struct job job;
-    struct drive *drive;
-};
-
-static void wake_work(struct job *job)
-{
-    struct waking *w = container_of(job, struct waking, job);
-    struct footing *f;
-    int err = drive_footing(w->drive, SETTLE_LOOK, &f);
-    if (err)
-        log_warn("drive %s: %s", w->drive->name, strerror(-err));
-    else
-        footing_unref(f);
-}
-
-static void wake_done(struct job *job)
-{
-    free(container_of(job, struct waking, job));
-}
-
-static void wake(struct drive *d, struct loop *loop)
-{
-    struct waking *w = xcalloc(1, sizeof *w);
-    w->drive = d;
-    w->job = (struct job){.work = wake_work, .done = wake_done};
-    workers_submit(d->readers, loop, &w->job);
-}
-
-/* Lets go of a drive that nobody has asked for in a while: a descriptor that is held
- * keeps an operator from unmounting it. What is known of its folders is kept. */
-static void rest_work(struct job *job)
-{
-    struct drive *d = container_of(job, struct drive, resting);
-    struct footing *f = NULL;
-    pthread_mutex_lock(&d->opening);
-    pthread_mutex_lock(&d->lock);
-    /* The drive's own reference is the only one, and under the lock none is given out. */
-    if (d->footing && clock_coarse_ms() - d->looked_ms >= REST_MS &&
-        footing_sole(d->footing)) {
-        f = d->footing;
-        d->footing = NULL;
-    }
-    pthread_mutex_unlock(&d->lock);
-    if (f) {
-        durable_free(&d->durable);
-        d->durable_of = *footing_identity(f);
-        d->durable = footing_swap_durable(f, NULL);
-        footing_unref(f);
-    }
-    pthread_mutex_unlock(&d->opening);
-}
-
-static void rest_done(struct job *job)
-{
-    container_of(job, struct drive, resting)->rests = false;
-}
-
-static void rest_if_idle(struct drive *d)
-{
-    pthread_mutex_lock(&d->lock);
-    bool idle = d->footing && clock_coarse_ms() - d->looked_ms >= REST_MS;
-    pthread_mutex_unlock(&d->lock);
-    if (!idle || d->rests)
-        return;
-    d->rests = true;
-    d->resting.work = rest_work;
-    d->resting.done = rest_done;
-    workers_submit(d->writers, d->drives->loop, &d->resting);
-}
-
-static void rest_fire(struct timer *timer)
-{
-    struct drives *drives = container_of(timer, struct drives, rest);
-    int n = atomic_load_explicit(&drives->n, memory_order_acquire);
-    for (int i = 0; i < n; i++)
-        rest_if_idle(drives->drive[i]);
-    rest_if_idle(drives->root);
-    timer_set(drives->loop, &drives->rest, REST_MS);
-}
-
-void drives_wake(struct drives *drives, struct loop *loop)
-{
-    drives->loop = loop;
-    drives->rest.fire = rest_fire;
-    timer_set(loop, &drives->rest, REST_MS);
-
-    struct footing *top = drive_at_hand(drives->root);
-    int fd = top ? openat(footing_fd(top), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    footing_unref(top);
-    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
-    if (!folder) {
-        if (fd >= 0)
-            close(fd);
-        return; /* they are found when they are asked for */
-    }
-    const struct dirent *entry;
-    while ((entry = readdir(folder))) {
-        if (!path_is_subvolume(entry->d_name) ||
-            (entry->d_type != DT_DIR && entry->d_type != DT_LNK &&
-             entry->d_type != DT_UNKNOWN))
-            continue;
-        struct drive *d = add(drives, entry->d_name);
-        if (!d)
-            break;
-        wake(d, loop);
-    }
-    closedir(folder);
 }

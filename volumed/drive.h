@@ -9,8 +9,10 @@
 #ifndef VOLUMED_DRIVE_H
 #define VOLUMED_DRIVE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
+#include "common/errands.h"
 #include "common/loop.h"
 #include "common/str.h"
 #include "common/workers.h"
@@ -20,19 +22,29 @@ struct drive;
 struct footing;
 
 /* Opens the folder `dir` and makes sure that files can be written to it. `threads` bounds
- * each drive's readers, and its writers. NULL: err holds one line. */
-struct drives *drives_open(const char *dir, int threads, char *err, size_t errlen);
-/* Opens the drives there are, on their own workers, and from then on lets go of those
- * that nobody has asked for in a while, so that they can be unmounted. `loop` does the
- * timing. */
-void drives_wake(struct drives *drives, struct loop *loop);
-/* Waits for jobs under way. The loops have stopped. */
+ * each drive's readers, and its writers. `sync`: settling for a write has the drive's own
+ * name on disk. NULL: err holds one line. */
+struct drives *drives_open(const char *dir, int threads, bool sync, char *err,
+                           size_t errlen);
+/* Opens the drives there are, on their own workers. From then on lets go of those that
+ * nobody has asked for in a while, so that they can be unmounted; and has jobs lapse that
+ * wait for one that hangs, none of its threads having come back for `hang_ms`. `loop`
+ * does the timing. */
+void drives_wake(struct drives *drives, struct loop *loop, int hang_ms);
+/* Once the loops have stopped: waits for jobs under way. What these posted may still ask
+ * for writes, which are done on the spot. */
+void drives_end(struct drives *drives);
+/* Once the loops are gone, where there were any. */
 void drives_free(struct drives **drives);
+
+/* Before the loop runs, for each that asks for writes. */
+void drives_serve(struct drives *drives, struct loop *loop);
 
 /* Reads and writes have threads of their own, so that a drive that is busy syncing, or
  * frozen, still answers what it can. */
 struct workers *drive_readers(const struct drive *drive);
-struct workers *drive_writers(const struct drive *drive);
+/* Has the job worked: one that writes. As errands_submit(). */
+void drive_write(struct drive *drive, struct loop *loop, struct errand_job *job);
 
 enum settle {
     SETTLE_LOOK, /* a footing looked at within the last second is good enough */

@@ -10,9 +10,9 @@
 
 struct durable;
 
-/* For the drive whose top is the folder `top`; at most `threads` threads use it at once,
- * for the top itself any number. */
-struct durable *durable_new(int top, int threads);
+/* For the drive whose top is the folder `top`. */
+struct durable *durable_new(int top);
+/* Nobody waits in it any more. */
 void durable_free(struct durable **durable);
 
 /* All of it may block: workers only. */

@@ -9,9 +9,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "common/assure.h"
@@ -27,6 +29,8 @@ struct footing {
     atomic_int refs;
     int fd;
     struct identity is;
+    bool in_memory; /* a tmpfs, of this device */
+    dev_t device;
     atomic_bool no_tmpfile;
     atomic_bool named;
     struct durable *durable;
@@ -53,7 +57,18 @@ bool identity_same(const struct identity *a, const struct identity *b)
     return a->dev == b->dev && a->ino == b->ino && a->mount == b->mount;
 }
 
-int footing_open(int dirfd, const char *name, int threads, struct footing **out)
+/* preadv2() does not know RWF_NOWAIT there, and it is not needed. */
+static void look_whether_in_memory(struct footing *f)
+{
+    struct statfs fs;
+    struct stat st;
+    if (fstatfs(f->fd, &fs) || fs.f_type != TMPFS_MAGIC || fstat(f->fd, &st))
+        return;
+    f->in_memory = true;
+    f->device = st.st_dev;
+}
+
+int footing_open(int dirfd, const char *name, struct footing **out)
 {
     struct identity is;
     int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -68,7 +83,8 @@ int footing_open(int dirfd, const char *name, int threads, struct footing **out)
     atomic_init(&f->refs, 1);
     f->fd = fd;
     f->is = is;
-    f->durable = durable_new(fd, threads);
+    look_whether_in_memory(f);
+    f->durable = durable_new(fd);
     f->dot = dot_new(fd, DOT_FOLDER);
     dot_clear(f->dot);
     *out = f;
@@ -99,6 +115,11 @@ bool footing_sole(const struct footing *f)
 int footing_fd(const struct footing *f)
 {
     return f->fd;
+}
+
+bool footing_in_memory(const struct footing *f, dev_t dev)
+{
+    return f->in_memory && f->device == dev;
 }
 
 const struct identity *footing_identity(const struct footing *f)

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct footing;
 struct durable;
@@ -25,15 +26,18 @@ struct identity {
 int identity_of(int dirfd, const char *name, struct identity *out);
 bool identity_same(const struct identity *a, const struct identity *b);
 
-/* Opens the folder and clears its dot folder; `threads` bounds those that write to it.
- * Workers only. 0 with a reference, or -errno. */
-int footing_open(int dirfd, const char *name, int threads, struct footing **out);
+/* Opens the folder and clears its dot folder. Workers only. 0 with a reference, or
+ * -errno. */
+int footing_open(int dirfd, const char *name, struct footing **out);
 struct footing *footing_ref(struct footing *footing);
 void footing_unref(struct footing *footing); /* any thread; NULL is fine */
 /* Is the caller's reference the only one? */
 bool footing_sole(const struct footing *footing);
 
 int footing_fd(const struct footing *footing);
+/* Does all of a file that lies on the device `dev` stand in memory, as far as that is
+ * known here: is it the drive's own file system, a tmpfs? */
+bool footing_in_memory(const struct footing *footing, dev_t dev);
 const struct identity *footing_identity(const struct footing *footing);
 struct durable *footing_durable(const struct footing *footing);
 /* Exchanges what is known of its folders; what is given is of the same folder. Only while

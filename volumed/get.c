@@ -24,7 +24,6 @@
 #include "volumed/listing.h"
 #include "volumed/mime.h"
 #include "volumed/place.h"
-#include "volumed/status.h"
 #include "volumed/volumed.h"
 
 #define INDEX "index.html" /* nginx's default index: served in place of a listing */
@@ -38,6 +37,7 @@ struct found {
     struct str path;         /* as in the URL, decoded */
     struct str query;        /* as sent; in the request's head */
     struct workers *workers; /* of its drive */
+    bool in_memory;          /* on a tmpfs: reading it never waits */
 };
 
 struct reading {
@@ -48,6 +48,7 @@ struct reading {
     bool working;
     bool bodiless; /* HEAD */
     bool post;
+    int condition;      /* of a listing: 200, 304, 412 */
     struct found found; /* fd -1: not open yet, or a listing */
     int err;            /* of the job: 0 or -errno */
     int status; /* of the job: answer with this page; 200: with a listing nobody will
@@ -74,12 +75,15 @@ static void add_validators(struct http_fields *fields, const struct stat *st,
                            struct str etag)
 {
     char date[30];
-    http_format_date(st->st_mtime, date);
-    http_fields_add(fields, "Last-Modified", "%s", date);
-    http_fields_add(fields, "ETag", "%.*s", (int)etag.n, etag.p);
+    if (st->st_mtime != -1) { /* nginx's sign for none */
+        http_format_date(st->st_mtime, date);
+        http_fields_put(fields, "Last-Modified", (struct str){date, sizeof date - 1});
+    }
+    http_fields_put(fields, "ETag", etag);
 }
 
-/* Anything but a regular file that may be read. Returns whether it has answered. */
+/* Anything but a regular file that may be read, and a request whose body is malformed (in
+ * nginx's order). Returns whether it has answered. */
 static bool answer_other(struct shard *shard, struct exchange *ex, const struct found *f)
 {
     if (S_ISDIR(f->st.st_mode)) {
@@ -88,9 +92,11 @@ static bool answer_other(struct shard *shard, struct exchange *ex, const struct 
         answer_location(&fields, shard, ex, f->path, true, f->query);
         answer_page(ex, 301, &fields);
     } else if (!S_ISREG(f->st.st_mode)) {
-        answer_page(ex, status_of(DEED_READ, ENOENT, f->path), NULL);
+        answer_failure(ex, DEED_READ, ENOENT, f->path);
     } else if (is_post(ex)) {
         answer_page(ex, 405, NULL);
+    } else if (!exchange_body_sound(ex)) {
+        answer_page(ex, 400, NULL);
     } else {
         return false;
     }
@@ -99,10 +105,12 @@ static bool answer_other(struct shard *shard, struct exchange *ex, const struct 
 
 /* Reads bytes that the kernel has in memory; false when it has them not, or cannot
  * say. */
-static bool read_at_hand(int fd, char *to, size_t n, int64_t off)
+static bool read_at_hand(const struct found *f, char *to, size_t n, int64_t off)
 {
     struct iovec iov = {to, n};
-    return preadv2(fd, &iov, 1, off, RWF_NOWAIT) == (ssize_t)n;
+    if (f->in_memory)
+        return pread(f->fd, to, n, off) == (ssize_t)n;
+    return preadv2(f->fd, &iov, 1, off, RWF_NOWAIT) == (ssize_t)n;
 }
 
 /* What of a file a request is answered with. */
@@ -165,12 +173,12 @@ static void answer_bytes(struct exchange *ex, const struct found *f, int status,
         exchange_begin(ex, status, fields, len);
         exchange_end(ex);
         close(f->fd);
-    } else if (len <= SMALL && read_at_hand(f->fd, small, (size_t)len, r->start)) {
+    } else if (len <= SMALL && read_at_hand(f, small, (size_t)len, r->start)) {
         exchange_reply(ex, status, fields, (struct str){small, (size_t)len});
         close(f->fd);
     } else {
         exchange_begin(ex, status, fields, len);
-        exchange_readers(ex, f->workers);
+        exchange_readers(ex, f->in_memory ? NULL : f->workers);
         exchange_write_file(ex, f->fd, r->start, len);
         exchange_end(ex);
     }
@@ -197,8 +205,8 @@ static void answer_found(struct shard *shard, struct exchange *ex, const struct 
     switch (p.status) {
     case 200:
         add_validators(&fields, &f->st, etag);
-        http_fields_add(&fields, "Accept-Ranges", "bytes");
-        http_fields_add(&fields, "Content-Type", "%s", type);
+        http_fields_put(&fields, "Accept-Ranges", STR("bytes"));
+        http_fields_put(&fields, "Content-Type", str_of(type));
         answer_bytes(ex, f, 200, &fields, &p.one);
         return;
     case 206:
@@ -250,7 +258,7 @@ static int read_folder(struct reading *r)
     if (fd < 0)
         return fd;
     memcpy(r->path + r->n, INDEX, sizeof INDEX);
-    int index = beneath_open(fd, INDEX, O_RDONLY | O_NONBLOCK);
+    int index = beneath_open(top, r->place.path, O_RDONLY | O_NONBLOCK);
     if (index >= 0) {
         close(fd);
         r->n += sizeof INDEX - 1;
@@ -263,12 +271,13 @@ static int read_folder(struct reading *r)
         r->status = index == -ENOENT ? 403 : 0;
         return index == -ENOENT ? 0 : index;
     }
-    if (r->bodiless) {
+    if (r->bodiless || r->condition != 200) {
         close(fd);
         r->status = 200;
         return 0;
     }
-    return listing_read(fd, r->n == 1, &r->listing);
+    struct listed of = {.top = top, .path = r->place.path, .served = r->n == 1};
+    return listing_read(fd, &of, &r->listing);
 }
 
 /* Of a small file also the bytes are brought into memory here, so that the loop finds
@@ -296,6 +305,7 @@ static int read_file(struct reading *r)
     }
     if (fstat(r->found.fd, st))
         return -errno;
+    r->found.in_memory = footing_in_memory(r->place.footing, st->st_dev);
     if (!r->bodiless && !r->post && S_ISREG(st->st_mode) && st->st_size <= SMALL)
         warm(r->found.fd, (size_t)st->st_size);
     return 0;
@@ -320,6 +330,18 @@ static void reading_submit(struct reading *r)
 static void answer_listing(struct reading *r)
 {
     struct http_fields fields;
+    if (!exchange_body_sound(r->ex)) {
+        answer_page(r->ex, 400, NULL);
+        return;
+    }
+    if (r->condition == 304) {
+        exchange_reply(r->ex, 304, NULL, STR(""));
+        return;
+    }
+    if (r->condition != 200) {
+        answer_page(r->ex, r->condition, NULL);
+        return;
+    }
     http_fields_init(&fields);
     http_fields_add(&fields, "Content-Type", "application/json");
     exchange_begin(r->ex, 200, &fields, EXCHANGE_CHUNKED);
@@ -337,6 +359,8 @@ static void reading_done(struct job *job)
         reading_free(r);
         return;
     }
+    if (job->lapsed)
+        r->err = -ECANCELED;
     if (r->err == -EAGAIN) { /* the drive is known now */
         reading_submit(r);
         return;
@@ -345,7 +369,7 @@ static void reading_done(struct job *job)
     r->found.workers = drive_readers(r->place.drive);
     place_drop(&r->place); /* a descriptor of its own is all a body needs */
     if (r->err < 0) {
-        answer_page(r->ex, status_of(DEED_READ, -r->err, r->found.path), NULL);
+        answer_failure(r->ex, DEED_READ, -r->err, r->found.path);
     } else if (r->listing || r->status == 200) {
         answer_listing(r);
     } else if (r->status) {
@@ -375,15 +399,23 @@ static void reading_over(struct exchange *ex, enum exchange_end how)
         reading_free(r);
 }
 
+/* A body is not what was asked for: what is found decides the answer, as where it was at
+ * hand. */
+static void reading_body_bad(struct exchange *ex)
+{
+    (void)ex;
+}
+
 /* A footing in `place` is taken. */
 static void reading_start(struct shard *shard, struct exchange *ex,
                           const struct path *path, const struct place *place)
 {
-    static const struct exchange_ops ops = {.writable = reading_writable,
-                                            .over = reading_over};
+    static const struct exchange_ops ops = {
+        .body_bad = reading_body_bad, .writable = reading_writable, .over = reading_over};
     struct reading *r = xcalloc(1, sizeof *r + path->n + sizeof INDEX);
     r->job.work = reading_work;
     r->job.done = reading_done;
+    r->job.may_lapse = true;
     r->shard = shard;
     r->ex = ex;
     r->n = path->n;
@@ -394,6 +426,7 @@ static void reading_start(struct shard *shard, struct exchange *ex,
     r->post = is_post(ex);
     r->found.fd = -1;
     r->found.query = path->query;
+    r->condition = conditional_status(exchange_head(ex), STR(""), -1);
     exchange_own(ex, &ops, r);
     reading_submit(r);
 }
@@ -423,14 +456,15 @@ void get_answer(struct shard *shard, struct exchange *ex, const struct path *pat
     }
     answer_own(ex);
     f.workers = drive_readers(place.drive);
-    place_drop(&place);
     if (f.fd >= 0 && fstat(f.fd, &f.st)) {
         int err = errno;
         close(f.fd);
         f.fd = -err;
     }
+    f.in_memory = footing_in_memory(place.footing, f.st.st_dev);
+    place_drop(&place);
     if (f.fd < 0)
-        answer_page(ex, status_of(DEED_READ, -f.fd, f.path), NULL);
+        answer_failure(ex, DEED_READ, -f.fd, f.path);
     else
         answer_found(shard, ex, &f, NULL);
 }

@@ -10,14 +10,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/assure.h"
+#include "common/decimal.h"
 #include "common/hex.h"
-#include "common/http_parse.h"
+#include "common/http/parse.h"
+#include "common/placement.h"
 #include "volumed/beneath.h"
 #include "volumed/path.h"
 
@@ -66,26 +69,37 @@ static const char *keep_name(struct listing *l, const char *name)
     return at;
 }
 
+/* What a link leads to, as far as that stays below the footing. The path is walked from
+ * there: from its own folder no link could lead upwards. */
+static void look_through(const struct listed *of, const char *name, struct stat *st)
+{
+    char path[PATH_ROOM + NAME_MAX];
+    struct stat to;
+    int n = snprintf(path, sizeof path, "%s%s", of->path, name);
+    assure(n > 0 && (size_t)n < sizeof path);
+    int target = beneath_open(of->top, path, O_PATH);
+    if (target < 0)
+        return;
+    if (fstat(target, &to) == 0)
+        *st = to;
+    close(target);
+}
+
 /* What an entry is, links followed as far as they stay inside; one that leads nowhere or
  * outside is listed as what it is itself. */
-static int look(int fd, const char *name, bool top, struct stat *st)
+static int look(const struct listed *of, int fd, const char *name, struct stat *st)
 {
     if (fstatat(fd, name, st, AT_SYMLINK_NOFOLLOW))
         return -errno;
     if (!S_ISLNK(st->st_mode))
         return 0;
     struct stat to;
-    if (top && path_is_subvolume(name)) {
+    if (of->served && placement_names_subvolume(str_of(name))) {
         if (fstatat(fd, name, &to, 0) == 0)
             *st = to;
         return 0;
     }
-    int target = beneath_open(fd, name, O_PATH);
-    if (target >= 0) {
-        if (fstat(target, &to) == 0)
-            *st = to;
-        close(target);
-    }
+    look_through(of, name, st);
     return 0;
 }
 
@@ -97,7 +111,7 @@ static int by_kind_and_name(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-int listing_read(int fd, bool top, struct listing **out)
+int listing_read(int fd, const struct listed *of, struct listing **out)
 {
     DIR *folder = fdopendir(fd);
     if (!folder) {
@@ -112,7 +126,7 @@ int listing_read(int fd, bool top, struct listing **out)
         struct stat st;
         if (d->d_name[0] == '.')
             continue;
-        err = look(fd, d->d_name, top, &st);
+        err = look(of, fd, d->d_name, &st);
         if (err == -ENOENT || err == -EACCES) {
             err = 0; /* deleted meanwhile, or not for us to see */
             continue;
@@ -206,18 +220,6 @@ static char *put_name(char *at, const char *name)
     return at;
 }
 
-static char *put_number(char *at, uint64_t v)
-{
-    char digits[20];
-    size_t n = 0;
-    do
-        digits[n++] = (char)('0' + v % 10);
-    while (v /= 10);
-    while (n)
-        *at++ = digits[--n];
-    return at;
-}
-
 static char *put_entry(char *at, const struct entry *e)
 {
     static const char *const kinds[] = {"directory", "file", "other"};
@@ -231,7 +233,7 @@ static char *put_entry(char *at, const struct entry *e)
     at = put(at, date);
     if (e->kind == KIND_FILE) {
         at = put(at, "\", \"size\":");
-        at = put_number(at, (uint64_t)e->size);
+        at += decimal_put((uint64_t)e->size, at);
     } else {
         *at++ = '"';
     }

@@ -4,13 +4,19 @@
 
 #include <stdbool.h>
 
-#include "common/http_server.h"
+#include "common/http/server.h"
 
 struct listing;
 
-/* Reads the folder `fd` (taken), sorted. `top`: it is the folder served, whose sv## links
- * may lead anywhere. Blocks: workers only. 0 or -errno. */
-int listing_read(int fd, bool top, struct listing **out);
+/* Where a folder lies. */
+struct listed {
+    int top;          /* of the footing; no link may lead out of it */
+    const char *path; /* below that: "" or ending in '/' */
+    bool served;      /* it is the folder served, whose sv## links may lead anywhere */
+};
+
+/* Reads the folder `fd` (taken), sorted. Blocks: workers only. 0 or -errno. */
+int listing_read(int fd, const struct listed *of, struct listing **out);
 /* Writes on to the answer (begun, chunked), and ends it after the last entry; false as
  * long as there is more to be written when there is room. */
 bool listing_write(struct listing *listing, struct exchange *ex);

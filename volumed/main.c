@@ -4,6 +4,7 @@
  * them; what they do is told in volumed.h.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,35 +13,15 @@
 #include <unistd.h>
 
 #include "common/assure.h"
-#include "common/flags.h"
+#include "common/http/request_log.h"
 #include "common/log.h"
 #include "common/service.h"
 #include "volumed/answer.h"
 #include "volumed/drive.h"
+#include "volumed/options.h"
 #include "volumed/volumed.h"
 
-struct options {
-    int port;
-    const char *bind;
-    bool sync, verbose;
-    int threads, loops;
-    int drain_ms, body_ms, idle_ms;
-};
-
-static void help(const struct flag *flags, FILE *out)
-{
-    fputs("Usage: volumed [flags] DIR\n"
-          "\n"
-          "Serves the files below DIR: GET, HEAD, PUT and DELETE as nginx does with\n"
-          "\"dav_methods PUT DELETE\", listings of folders as JSON. A PUT is on disk "
-          "before it\n"
-          "is answered. A folder sv## in DIR may be a mount of, or a link to, another "
-          "drive.\n"
-          "\n"
-          "Flags:\n",
-          out);
-    flags_help(flags, out);
-}
+enum { LOGGED_MOST = 2048 }; /* of a target, in the line of a request */
 
 static _Noreturn void fail(int status, const char *text)
 {
@@ -48,33 +29,34 @@ static _Noreturn void fail(int status, const char *text)
     exit(status);
 }
 
-/* The port that stands in the environment, as minikeyvalue's script took it. */
-static int default_port(void)
+/* Makes the folder to serve where there is none. With `sync` its name is on disk from here
+ * on, as far as the folder above can be opened: one that was there before may have been
+ * made a moment ago by another that had no time to sync it. 0 or -errno. */
+static int make_folder(const char *dir, bool sync)
 {
-    const char *text = getenv("PORT");
-    if (!text || !*text)
-        return 3001;
-    char *end;
-    errno = 0;
-    long port = strtol(text, &end, 10);
-    if (errno || *end || port < 0 || port > 65535)
-        fail(2, "PORT is no port number");
-    return (int)port;
+    bool made = mkdir(dir, 0775) == 0;
+    int err = made || errno == EEXIST ? 0 : -errno;
+    if (err || !sync)
+        return err;
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int above = fd < 0 ? -1 : openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    /* EINVAL: a file system that has nothing to sync in a folder. */
+    if ((above < 0 || fsync(above)) && made && errno != EINVAL)
+        err = -errno;
+    if (above >= 0)
+        close(above);
+    if (fd >= 0)
+        close(fd);
+    return err;
 }
 
-/* One line a request. */
 static void log_request(void *ctx, const struct exchange *ex)
 {
-    const struct http_head *head = exchange_head(ex);
-    struct exchange_stats stats;
+    struct str target = exchange_head(ex)->target;
     (void)ctx;
-    exchange_stats(ex, &stats);
-    log_info("%.*s %.*s %d %llu %llu.%llu ms", (int)head->method.n, head->method.p,
-             head->target.n > 2048 ? 2048 : (int)head->target.n, head->target.p,
-             stats.status,
-             (unsigned long long)(stats.body_in ? stats.body_in : stats.body_out),
-             (unsigned long long)stats.micros / 1000,
-             (unsigned long long)stats.micros % 1000 / 100);
+    if (target.n > LOGGED_MOST)
+        target.n = LOGGED_MOST;
+    request_log(ex, target, STR(""));
 }
 
 static void *shard_new(void *arg, struct loop *loop, int number)
@@ -83,6 +65,7 @@ static void *shard_new(void *arg, struct loop *loop, int number)
     (void)number;
     shard->volumed = arg;
     shard->loop = loop;
+    drives_serve(shard->volumed->drives, loop);
     shard->next = shard->volumed->shards;
     shard->volumed->shards = shard;
     return shard;
@@ -98,7 +81,7 @@ static void give_up(int signal)
     _exit(1);
 }
 
-static int serve(const struct options *o, const char *dir)
+static int serve(const struct options *o)
 {
     char err[512];
     struct volumed volumed = {.sync = o->sync};
@@ -106,7 +89,7 @@ static int serve(const struct options *o, const char *dir)
 
     if (o->verbose)
         log_set_level(LOG_LEVEL_DEBUG);
-    volumed.drives = drives_open(dir, o->threads, err, sizeof err);
+    volumed.drives = drives_open(o->dir, o->threads, o->sync, err, sizeof err);
     if (!volumed.drives)
         fail(1, err);
 
@@ -115,11 +98,14 @@ static int serve(const struct options *o, const char *dir)
     config.port = o->port;
     config.loops = o->loops;
     config.drain_ms = o->drain_ms;
+    config.access_log = o->access_log[0] ? o->access_log : NULL;
     config.http.name = SERVER_NAME;
     config.http.on_request = route_request;
     config.http.on_refused = route_refused;
     config.http.on_finished = o->verbose ? log_request : NULL;
+    config.http.head_ms = o->head_ms;
     config.http.body_ms = o->body_ms;
+    config.http.send_ms = o->send_ms;
     config.http.idle_ms = o->idle_ms;
     config.shard_new = shard_new;
     config.arg = &volumed;
@@ -129,18 +115,19 @@ static int serve(const struct options *o, const char *dir)
         fail(1, err);
     }
     volumed.port = service_port(service);
-    log_info("serving %s on port %d%s", dir, volumed.port,
+    log_info("serving %s on port %d%s", o->dir, volumed.port,
              o->sync ? "" : ", without syncing");
-    drives_wake(volumed.drives, service_loop(service, 0));
+    drives_wake(volumed.drives, service_loop(service, 0), o->hang_ms);
     int status = service_run(service);
     if (status < 0)
         fprintf(stderr, "volumed: cannot start a thread: %s\n", strerror(-status));
 
     /* Jobs of requests that were cut may still run; they post to the loops. */
     signal(SIGALRM, give_up);
-    alarm(10);
-    drives_free(&volumed.drives);
+    alarm(o->drain_ms < 10 * 1000 ? 1 + (unsigned)o->drain_ms / 1000 : 10);
+    drives_end(volumed.drives);
     service_free(&service);
+    drives_free(&volumed.drives);
     while (volumed.shards) {
         struct shard *shard = volumed.shards;
         volumed.shards = shard->next;
@@ -152,90 +139,23 @@ static int serve(const struct options *o, const char *dir)
 
 int main(int argc, char **argv)
 {
-    struct options o = {
-        .port = default_port(),
-        .bind = "",
-        .sync = true,
-        .threads = 16,
-        .drain_ms = 30 * 1000,
-        .body_ms = 60 * 1000,
-        .idle_ms = 75 * 1000,
-    };
-    const struct flag flags[] = {
-        {.name = "port",
-         .kind = FLAG_INT,
-         .value = &o.port,
-         .max = 65535,
-         .arg = "n",
-         .help = "Port to listen on; 0 takes any. The default is $PORT if that is set."},
-        {.name = "bind",
-         .kind = FLAG_STRING,
-         .value = &o.bind,
-         .arg = "address",
-         .help = "Address to listen on; all of the machine's if it is not given."},
-        {.name = "sync",
-         .kind = FLAG_BOOL,
-         .value = &o.sync,
-         .help = "Answer a PUT or DELETE only when it is on disk."},
-        {.name = "v",
-         .kind = FLAG_BOOL,
-         .value = &o.verbose,
-         .help =
-             "Log each request (method, path, status, bytes, milliseconds), and more."},
-        {.name = "threads",
-         .kind = FLAG_INT,
-         .value = &o.threads,
-         .min = 1,
-         .max = 1024,
-         .arg = "n",
-         .help = "Threads that wait for a drive, at most: so many to read, so many to "
-                 "write."},
-        {.name = "loops",
-         .kind = FLAG_INT,
-         .value = &o.loops,
-         .max = 256,
-         .arg = "n",
-         .help = "Event loops; 0 is one for each core."},
-        {.name = "body-timeout",
-         .kind = FLAG_DURATION,
-         .value = &o.body_ms,
-         .min = 1000,
-         .max = 24 * 3600 * 1000,
-         .arg = "time",
-         .help = "How long a client may be silent in the middle of a body."},
-        {.name = "idle-timeout",
-         .kind = FLAG_DURATION,
-         .value = &o.idle_ms,
-         .min = 1000,
-         .max = 24 * 3600 * 1000,
-         .arg = "time",
-         .help = "How long a connection is kept between requests."},
-        {.name = "drain",
-         .kind = FLAG_DURATION,
-         .value = &o.drain_ms,
-         .max = 24 * 3600 * 1000,
-         .arg = "time",
-         .help = "How long requests under way may take to end at SIGTERM."},
-        {.name = NULL},
-    };
-    const char *words[2];
-    int n_words = 0;
+    struct options o;
     char err[512];
 
-    int parsed = flags_parse(flags, argc, argv, words, 2, &n_words, err, sizeof err);
-    if (parsed > 0) {
-        help(flags, stdout);
+    switch (options_read(argc, argv, &o, err, sizeof err)) {
+    case 0:
+        break;
+    case 1:
+        options_help(stdout);
         return 0;
-    }
-    if (parsed < 0)
+    default:
         fail(2, err);
-    if (n_words != 1)
-        fail(2, n_words ? "one folder is served, not several; see volumed -help"
-                        : "which folder? Usage: volumed [flags] DIR");
+    }
     umask(0); /* file modes are ours to choose, as nginx's dav_access does */
-    if (mkdir(words[0], 0775) && errno != EEXIST) {
-        snprintf(err, sizeof err, "cannot make %.200s: %s", words[0], strerror(errno));
+    int made = make_folder(o.dir, o.sync);
+    if (made) {
+        snprintf(err, sizeof err, "cannot make %.200s: %s", o.dir, strerror(-made));
         fail(1, err);
     }
-    return serve(&o, words[0]);
+    return serve(&o);
 }

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -33,6 +34,7 @@
 enum {
     FILE_MODE = 0664, /* nginx's dav_access group:rw all:r; the umask is 0 */
     PUSH_BYTES = 8 << 20,
+    TRIES = 3, /* when a folder on the way is removed under our hands */
 };
 
 /* Linking a descriptor by itself (AT_EMPTY_PATH) is a privilege on older kernels and
@@ -65,9 +67,9 @@ static int link_fd(int fd, int folder, const char *name)
     return err;
 }
 
-void newfile_init(struct newfile *file)
+void newfile_init(struct newfile *file, bool sync)
 {
-    *file = (struct newfile){.fd = -1, .parent = -1, .dot = -1};
+    *file = (struct newfile){.fd = -1, .parent = -1, .dot = -1, .sync = sync};
 }
 
 /* A name that no other file under way has: by process, and counted within it. */
@@ -78,15 +80,61 @@ static void temp_name(char out[32])
              (unsigned long long)atomic_fetch_add(&count, 1));
 }
 
+struct making {
+    struct newfile *file;
+    struct durable *durable;
+};
+
 static void made_folder(void *arg, int fd)
 {
-    durable_forget(arg, fd);
+    const struct making *making = arg;
+    making->file->made++;
+    if (making->file->sync) /* else nothing is known to be durable */
+        durable_forget(making->durable, fd);
 }
 
-static int open_parent(const struct place *place, const char **name)
+static int open_parent(struct newfile *file, const struct place *place, const char **name)
 {
+    struct making making = {file, footing_durable(place->footing)};
     return beneath_parent(footing_fd(place->footing), place->path, true, name,
-                          made_folder, footing_durable(place->footing));
+                          made_folder, &making);
+}
+
+/* The folders that were made for a file that does not come to be. One that another file
+ * has come to lie in stays; a file that is to come there makes it anew. */
+static void unmake_folders(const struct newfile *file, const struct place *place)
+{
+    char way[PATH_MAX];
+    const char *name;
+    size_t n = strlen(place->path);
+    if (file->made == 0 || n >= sizeof way)
+        return;
+    memcpy(way, place->path, n + 1);
+    for (int left = file->made; left > 0;) {
+        char *slash = strrchr(way, '/');
+        if (!slash)
+            return;
+        *slash = '\0';
+        int above =
+            beneath_parent(footing_fd(place->footing), way, false, &name, NULL, NULL);
+        if (above == -ENOENT) /* it was one of those above that could not be made */
+            continue;
+        if (above < 0)
+            return;
+        int err = unlinkat(above, name, AT_REMOVEDIR) ? errno : 0;
+        close(above);
+        if (err && err != ENOENT)
+            return;
+        left -= err == 0;
+    }
+}
+
+/* It may have been removed since it was opened: what comes next begins at the top. */
+static void forget_parent(struct newfile *file)
+{
+    if (file->parent >= 0)
+        close(file->parent);
+    file->parent = -1;
 }
 
 static int open_in_dot(struct newfile *file, const struct place *place)
@@ -107,20 +155,28 @@ static int open_in_dot(struct newfile *file, const struct place *place)
     return 0;
 }
 
-int newfile_open(struct newfile *file, const struct place *place, bool at_once)
+/* A file without a name. ext4 says EPERM in a folder that was removed since it was opened,
+ * where others say ENOENT. */
+static int open_unnamed(int folder)
+{
+    struct stat st;
+    int fd = openat(folder, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, FILE_MODE);
+    if (fd >= 0)
+        return fd;
+    int err = -errno;
+    if (err == -EPERM && fstat(folder, &st) == 0 && st.st_nlink == 0)
+        return -ENOENT;
+    return err;
+}
+
+static int open_once(struct newfile *file, const struct place *place, bool at_once)
 {
     const char *name;
-    int err = 0;
-
-    assure(file->fd < 0 && file->parent < 0);
-    pthread_once(&link_probed, probe_link);
     if (at_once) {
-        file->parent = open_parent(place, &name);
-        if (file->parent < 0) {
-            err = file->parent;
-            file->parent = -1;
-            return err;
-        }
+        int parent = open_parent(file, place, &name);
+        if (parent < 0)
+            return parent;
+        file->parent = parent;
     }
     if (footing_without_tmpfile(place->footing) || atomic_load(&link_means) == LINK_NOT)
         return open_in_dot(file, place);
@@ -129,20 +185,33 @@ int newfile_open(struct newfile *file, const struct place *place, bool at_once)
         at_once ? file->parent : beneath_deepest(footing_fd(place->footing), place->path);
     if (folder < 0)
         return folder;
-    file->fd = openat(folder, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, FILE_MODE);
-    if (file->fd < 0)
-        err = -errno;
+    int fd = open_unnamed(folder);
     if (folder != file->parent)
         close(folder);
     /* EISDIR: a kernel, EOPNOTSUPP: a file system without it. */
-    if (err == -EOPNOTSUPP || err == -EISDIR || err == -EINVAL) {
+    if (fd == -EOPNOTSUPP || fd == -EISDIR || fd == -EINVAL) {
         footing_no_tmpfile(place->footing);
-        err = open_in_dot(file, place);
+        return open_in_dot(file, place);
     }
-    return err;
+    if (fd < 0)
+        return fd;
+    file->fd = fd;
+    return 0;
 }
 
-int newfile_write(struct newfile *file, struct iovec *iov, int n, bool push)
+int newfile_open(struct newfile *file, const struct place *place, bool at_once)
+{
+    assure(file->fd < 0 && file->parent < 0);
+    pthread_once(&link_probed, probe_link);
+    for (int tries = 1;; tries++) {
+        int err = open_once(file, place, at_once);
+        if (err != -ENOENT || tries == TRIES)
+            return err;
+        forget_parent(file);
+    }
+}
+
+int newfile_write(struct newfile *file, struct iovec *iov, int n)
 {
     while (n > 0) {
         ssize_t done = pwritev(file->fd, iov, n, file->length);
@@ -158,8 +227,9 @@ int newfile_write(struct newfile *file, struct iovec *iov, int n, bool push)
             iov->iov_len -= (size_t)done;
         }
     }
-    if (push && file->length - file->pushed >= PUSH_BYTES) {
-        /* Only a hint: the sync that counts comes with the commit. */
+    if (file->sync && file->length - file->pushed >= PUSH_BYTES) {
+        /* Have the kernel begin to write back what has gathered, so that the sync at the
+         * end finds little left. Only a hint: that sync is what counts. */
         sync_file_range(file->fd, file->pushed, file->length - file->pushed,
                         SYNC_FILE_RANGE_WRITE);
         file->pushed = file->length;
@@ -176,13 +246,14 @@ static void let_go(struct newfile *file, const struct place *place)
         close(file->parent);
     if (file->in_dot)
         footing_dot_done(place->footing);
-    newfile_init(file);
+    newfile_init(file, file->sync);
 }
 
 void newfile_drop(struct newfile *file, const struct place *place)
 {
     if (file->in_dot)
         unlinkat(file->dot, file->temp, 0);
+    unmake_folders(file, place);
     let_go(file, place);
 }
 
@@ -231,11 +302,11 @@ static int take_name(struct newfile *file, const char *name)
 
 static int give_name(struct newfile *file, const struct place *place)
 {
-    for (int tries = 0;; tries++) {
+    for (int tries = 1;; tries++) {
         const char *name = strrchr(place->path, '/');
         name = name ? name + 1 : place->path;
         if (file->parent < 0) {
-            file->parent = open_parent(place, &name);
+            file->parent = open_parent(file, place, &name);
             if (file->parent < 0)
                 return file->parent;
         }
@@ -246,19 +317,17 @@ static int give_name(struct newfile *file, const struct place *place)
             status = replace(file, place, name);
         if (status == -EXDEV) /* -EXDEV of ours means a link that leads outside */
             status = -EIO;    /* another file system was mounted on the way meanwhile */
-        if (status != -ENOENT || tries == 2)
+        if (status != -ENOENT || tries == TRIES)
             return status;
-        /* The folder was removed since it was opened: once more from the top. */
-        close(file->parent);
-        file->parent = -1;
+        forget_parent(file);
     }
 }
 
-int newfile_commit(struct newfile *file, const struct place *place, int64_t mtime,
-                   bool sync)
+int newfile_commit(struct newfile *file, const struct place *place, int64_t mtime)
 {
+    bool sync = file->sync;
     int status = 0;
-    if (mtime >= 0) {
+    if (mtime != -1) {
         struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_sec = mtime}};
         if (futimens(file->fd, times))
             status = -errno;
@@ -266,7 +335,7 @@ int newfile_commit(struct newfile *file, const struct place *place, int64_t mtim
     if (!status && sync)
         workers_waiting();
     /* fdatasync() would leave out the time. */
-    if (!status && sync && (mtime >= 0 ? fsync(file->fd) : fdatasync(file->fd)))
+    if (!status && sync && (mtime != -1 ? fsync(file->fd) : fdatasync(file->fd)))
         status = -errno;
     if (!status)
         status = give_name(file, place);

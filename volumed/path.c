@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/hex.h"
+#include "common/placement.h"
 
 enum {
     BYTE_END = -1,    /* the path is over: end of target, '?' or '#' */
@@ -104,29 +105,14 @@ bool path_is_folder(const struct path *path)
     return path->z[path->n - 1] == '/';
 }
 
-static bool names_subvolume(const char *name, size_t n)
-{
-    if (n < 4 || n > 10 || name[0] != 's' || name[1] != 'v')
-        return false;
-    for (size_t i = 2; i < n; i++)
-        if (hex_value(name[i]) < 0 || (name[i] >= 'a' && name[i] <= 'f'))
-            return false;
-    return true;
-}
-
-bool path_is_subvolume(const char *name)
-{
-    return names_subvolume(name, strlen(name));
-}
-
 bool path_subvolume(const struct path *path, struct str *piece, const char **rest)
 {
     const char *name = path->z + 1;
-    size_t n = strcspn(name, "/");
-    if (!names_subvolume(name, n))
+    struct str first = {name, strcspn(name, "/")};
+    if (!placement_names_subvolume(first))
         return false;
-    *piece = (struct str){name, n};
-    *rest = name + n + (name[n] == '/');
+    *piece = first;
+    *rest = name + first.n + (name[first.n] == '/');
     return true;
 }
 

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/http_parse.h"
+#include "common/http/parse.h"
 #include "common/str.h"
 
 enum { PATH_ROOM = HTTP_LINE_MAX + 1 }; /* a path is never longer than its target */
@@ -27,13 +27,10 @@ int path_parse(struct str target, struct path *out);
 /* Does it end in '/', and so names a folder? */
 bool path_is_folder(const struct path *path);
 
-/* The subvolume a path lies on: its first piece where that is "sv" and two to eight hex
- * digits (upper case, as the master writes them). Gives the piece (without slashes) and
- * what follows its slash; false when the path lies on none. */
+/* The subvolume a path lies on: its first piece where that is one's name as the master
+ * writes it (placement_names_subvolume()). Gives the piece (without slashes) and what
+ * follows its slash; false when the path lies on none. */
 bool path_subvolume(const struct path *path, struct str *piece, const char **rest);
-
-/* Is the name of an entry, all of it, one that a subvolume has? */
-bool path_is_subvolume(const char *name);
 
 /* Percent-encodes a path for a Location header, the bytes that nginx encodes. Returns the
  * length; `out` has room for 3 * path.n. */

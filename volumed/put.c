@@ -1,7 +1,8 @@
 /*
  * PUT: the exchange's side. Bytes that come are held (pieces.c), as far as there is room;
  * a worker writes a batch while the next one gathers, and when all the room is taken the
- * client is made to wait. What happens on disk is newfile.c.
+ * client is made to wait. Without syncs it is the loop's own thread that works (errands.h).
+ * What happens on disk is newfile.c.
  *
  * A body that fits into the room whole is not touched until all of it is there: then one
  * job makes the file, writes, syncs and names it. (Unless too much is held for clients
@@ -17,7 +18,7 @@
 #include <string.h>
 
 #include "common/assure.h"
-#include "common/log.h"
+#include "common/workers.h"
 #include "volumed/answer.h"
 #include "volumed/newfile.h"
 #include "volumed/pieces.h"
@@ -26,12 +27,13 @@
 #include "volumed/volumed.h"
 
 enum {
-    BATCH = 128 * 1024,           /* a worker is not called for less, but for the last */
+    BATCH = 128 * 1024, /* a worker is not called for less, but for the last */
+    LOT = 64 * 1024,
     HELD_MOST = 16 * 1024 * 1024, /* by all PUTs of a loop, for small bodies to gather */
 };
 
 struct put {
-    struct job job;
+    struct errand_job job;
     struct shard *shard;
     struct exchange *ex; /* NULL: over */
     struct place place;
@@ -56,12 +58,19 @@ struct put {
 static int write_pieces(struct put *put)
 {
     int n = pieces_vectors(&put->pieces, put->iov);
-    return newfile_write(&put->file, put->iov, n, put->shard->volumed->sync);
+    size_t bytes = 0;
+    for (int i = 0; i < n; i++)
+        bytes += put->iov[i].iov_len;
+    /* Copying a lot takes as long as making several small files, and two processors copy
+     * more than one: what comes next is for another thread. */
+    if (bytes >= LOT)
+        workers_waiting();
+    return newfile_write(&put->file, put->iov, n);
 }
 
 static void put_work(struct job *job)
 {
-    struct put *put = container_of(job, struct put, job);
+    struct put *put = container_of(job, struct put, job.job);
     int err = 0;
     put->elsewhere = false;
     if (put->file.fd < 0) {
@@ -73,8 +82,7 @@ static void put_work(struct job *job)
     if (!err)
         err = write_pieces(put);
     if (!err && put->finishing)
-        err = newfile_commit(&put->file, &put->place, put->mtime,
-                             put->shard->volumed->sync);
+        err = newfile_commit(&put->file, &put->place, put->mtime);
     if (err < 0)
         newfile_drop(&put->file, &put->place);
     put->result = err;
@@ -82,7 +90,7 @@ static void put_work(struct job *job)
 
 static void drop_work(struct job *job)
 {
-    struct put *put = container_of(job, struct put, job);
+    struct put *put = container_of(job, struct put, job.job);
     newfile_drop(&put->file, &put->place);
 }
 
@@ -94,7 +102,7 @@ static void drop_done(struct job *job);
 static void submit(struct put *put)
 {
     put->working = true;
-    workers_submit(drive_writers(put->place.drive), put->shard->loop, &put->job);
+    drive_write(put->place.drive, put->shard->loop, &put->job);
 }
 
 /* The put is over and no job is under way: frees it, once its file is gone. */
@@ -103,8 +111,9 @@ static void put_free(struct put *put)
     assure(!put->working && !put->ex);
     pieces_drop(&put->pieces);
     if (put->file.fd >= 0) {
-        put->job.work = drop_work;
-        put->job.done = drop_done;
+        put->job.job.work = drop_work;
+        put->job.job.done = drop_done;
+        put->job.job.may_lapse = false;
         submit(put);
         return;
     }
@@ -114,7 +123,7 @@ static void put_free(struct put *put)
 
 static void drop_done(struct job *job)
 {
-    struct put *put = container_of(job, struct put, job);
+    struct put *put = container_of(job, struct put, job.job);
     put->working = false;
     put_free(put);
 }
@@ -139,7 +148,7 @@ static void answer_done(struct put *put)
     struct http_fields fields;
     struct str path = {put->path, put->path_n};
     if (put->result < 0) {
-        answer_page(put->ex, status_of(DEED_WRITE, -put->result, path), NULL);
+        answer_failure(put->ex, DEED_WRITE, -put->result, path);
     } else if (put->result == 201) {
         http_fields_init(&fields);
         answer_location(&fields, put->shard, put->ex, path, false, (struct str){NULL, 0});
@@ -152,8 +161,12 @@ static void answer_done(struct put *put)
 
 static void put_done(struct job *job)
 {
-    struct put *put = container_of(job, struct put, job);
+    struct put *put = container_of(job, struct put, job.job);
     put->working = false;
+    if (job->lapsed) {
+        put->elsewhere = false;
+        put->result = -ECANCELED;
+    }
     /* Nothing is written yet. No error may come this way: what was written before it is
      * gone with the file, and only the last pieces are still here. */
     if (put->elsewhere) {
@@ -163,7 +176,7 @@ static void put_done(struct job *job)
     pieces_written(&put->pieces);
     if (!put->ex) {
         if (put->result < 0)
-            status_of(DEED_WRITE, -put->result, (struct str){put->path, put->path_n});
+            status_log(DEED_WRITE, -put->result, (struct str){put->path, put->path_n});
         put_free(put);
         return;
     }
@@ -234,8 +247,9 @@ void put_answer(struct shard *shard, struct exchange *ex, const struct path *pat
     }
     struct put *put = xmalloc(sizeof *put + path->n + 1);
     memset(put, 0, offsetof(struct put, pieces));
-    put->job.work = put_work;
-    put->job.done = put_done;
+    put->job.job.work = put_work;
+    put->job.job.done = put_done;
+    put->job.job.may_lapse = true;
     put->shard = shard;
     pieces_init(&put->pieces, &shard->held);
     put->ex = ex;
@@ -245,7 +259,7 @@ void put_answer(struct shard *shard, struct exchange *ex, const struct path *pat
     if (place_is_drive(&put->place))
         place_plain(&put->place);
     place_move(&put->place, put->path + 1);
-    newfile_init(&put->file);
+    newfile_init(&put->file, shard->volumed->sync);
     put->length = head->body == HTTP_BODY_LENGTH ? head->length : UINT64_MAX;
     put->mtime = http_field(head, STR("Date"), &date) ? http_parse_date(date) : -1;
     exchange_own(ex, &ops, put);

@@ -38,7 +38,8 @@ static bool read_number(struct str *s, int64_t *out)
     return true;
 }
 
-/* One range spec up to its ',' or the end. *empty: it lies outside the file. */
+/* One range spec up to its ',' or the end; false: it is none. One that lies outside the
+ * file comes out empty. *whole: the file is empty, and asked for from its start on. */
 static bool read_range(struct str *s, int64_t size, struct range *r, bool *whole)
 {
     int64_t start = 0, end = 0;

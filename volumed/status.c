@@ -1,15 +1,25 @@
 /*
  * One function maps errno to an HTTP status and a log level, and all use it. The statuses
- * are nginx's but for three it lumps into 500: a full drive (507), a read-only one and a
- * missing permission to write (403).
+ * are nginx's but for what it lumps into 500: a full drive (507), a read-only one and a
+ * missing permission to write (403), and what may be otherwise in a moment (503).
  */
 #include "volumed/status.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "common/assure.h"
+#include "common/clock.h"
 #include "common/log.h"
+
+/* Once a second: every request meets it then, and a line for each would be a flood. */
+static bool seldom(void)
+{
+    static atomic_uint_fast64_t last;
+    uint64_t now = clock_coarse_ms(), before = atomic_load(&last);
+    return now - before >= 1000 && atomic_compare_exchange_strong(&last, &before, now);
+}
 
 static int map(enum deed deed, int err, enum log_level *level)
 {
@@ -49,6 +59,13 @@ static int map(enum deed deed, int err, enum log_level *level)
     case EDQUOT:
         *level = LOG_LEVEL_ERROR;
         return 507;
+    case ECANCELED: /* the drive hangs; its own line says so */
+        return 503;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+        *level = seldom() ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG;
+        return 503;
     default:
         break;
     }
@@ -67,4 +84,9 @@ int status_of(enum deed deed, int err, struct str path)
                  path.n > 512 ? 512 : (int)path.n, path.p,
                  err == EXDEV ? "a link leads outside" : strerror(err));
     return status;
+}
+
+void status_log(enum deed deed, int err, struct str path)
+{
+    (void)status_of(deed, err, path);
 }

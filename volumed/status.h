@@ -14,5 +14,7 @@ enum deed {
  * deserves: an absent file not at all, what the operator must see to as an error. Any
  * thread. */
 int status_of(enum deed deed, int err, struct str path);
+/* The same where no client is left to be told: it is only logged. */
+void status_log(enum deed deed, int err, struct str path);
 
 #endif

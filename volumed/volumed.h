@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/http_server.h"
+#include "common/http/server.h"
 #include "common/loop.h"
 #include "volumed/path.h"
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "common/assure.h"
-#include "common/http_parse.h"
+#include "common/http/parse.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
-from cluster import BIN, KINDS, Cluster
+import drives as small_drives
+from cluster import KINDS, Cluster
+from server_process import BIN
 
 _CHOSEN = os.environ.get("MKV_KINDS", "volumed,nginx,mixed").split(",")
 
@@ -47,3 +49,10 @@ def cluster(kind):
 def key(request):
     """A prefix of keys that is this test's own."""
     return ("/" + request.node.name.replace("[", "/").replace("]", "")).encode()
+
+
+@pytest.fixture
+def drives(tmp_path):
+    """File systems of the test's own; it is skipped where mounting is not allowed."""
+    with small_drives.made_or_skipped(tmp_path) as made:
+        yield made

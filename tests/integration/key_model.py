@@ -79,6 +79,13 @@ class KeyModel:
                 self._keep({"absent", "unlinked"}, said)
             else:
                 raise self.violated(said)
+        elif method == "REBALANCE":  # the value stays what it is; 400: not now
+            if status in (204, 400):
+                self._keep({"live"}, said)
+            elif status == 404:
+                self._keep({"absent", "unlinked"}, said)
+            else:
+                raise self.violated(said)
         elif method == "DELETE":
             if status == 204:
                 self._keep({"live", "unlinked"}, said)

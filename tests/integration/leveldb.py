@@ -5,7 +5,8 @@ A database has one owner at a time: read a copy, or stop the master first.
 """
 
 import ctypes
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 
 
 def _load() -> ctypes.CDLL:
@@ -32,6 +33,10 @@ for _name, _result, _args in (
     ("leveldb_writeoptions_destroy", None, [_p]),
     ("leveldb_put", None, [_p, _p, _s, _z, _s, _z, _err]),
     ("leveldb_delete", None, [_p, _p, _s, _z, _err]),
+    ("leveldb_write", None, [_p, _p, _p, _err]),
+    ("leveldb_writebatch_create", _p, []),
+    ("leveldb_writebatch_destroy", None, [_p]),
+    ("leveldb_writebatch_put", None, [_p, _s, _z, _s, _z]),
     ("leveldb_create_iterator", _p, [_p, _p]),
     ("leveldb_iter_destroy", None, [_p]),
     ("leveldb_iter_seek_to_first", None, [_p]),
@@ -75,6 +80,19 @@ class Database:
         )
         _lib.leveldb_writeoptions_destroy(options)
         _check(error)
+
+    def put_many(self, items: Iterable[tuple[bytes, bytes]], batch: int = 10_000) -> None:
+        """So many in a write: a million take some seconds."""
+        rest = iter(items)
+        while some := list(itertools.islice(rest, batch)):
+            options, writes = _lib.leveldb_writeoptions_create(), _lib.leveldb_writebatch_create()
+            error = ctypes.c_char_p()
+            for key, value in some:
+                _lib.leveldb_writebatch_put(writes, key, len(key), value, len(value))
+            _lib.leveldb_write(self._db, options, writes, ctypes.byref(error))
+            _lib.leveldb_writebatch_destroy(writes)
+            _lib.leveldb_writeoptions_destroy(options)
+            _check(error)
 
     def delete(self, key: bytes) -> None:
         options, error = _lib.leveldb_writeoptions_create(), ctypes.c_char_p()

@@ -9,8 +9,9 @@ import time
 
 import pytest
 
-from cluster import Cluster, wait_until
+from cluster import Cluster
 from http_raw import Wire
+from server_process import wait_until
 
 OLD = b"the unlinked value"
 SIZES = (10, 3000, 300_000, 6_000_000)

@@ -8,8 +8,8 @@ import subprocess
 import pytest
 
 import http_raw
-from cluster import wait_until
 from http_raw import Wire, target
+from server_process import wait_until
 
 VALUE = b"0123456789"
 
@@ -199,6 +199,8 @@ def test_bad_requests(cluster, request_bytes, status):
         assert answer.status >= 400
         if status is not None:
             assert answer.status == status
+        if answer.body:
+            assert answer["Content-Type"] == "text/plain; charset=utf-8"
     assert cluster.files() == before
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster import KINDS, Cluster, Volume, wait_until
+from cluster import KINDS, Cluster, Volume
 from http_raw import Wire
+from server_process import wait_until
 from test_cutoff import CUTS, SIZES
 
 

@@ -9,8 +9,9 @@ import subprocess
 import pytest
 
 import http_raw
-from cluster import KINDS, SANITIZER, Cluster
+from cluster import KINDS, Cluster
 from http_raw import target
+from server_process import SANITIZER
 
 MIB = 1024 * 1024
 SIZE = int(os.environ.get("MKV_TEST_MEMORY_MIB", "64"))

@@ -9,8 +9,9 @@ import time
 
 import pytest
 
-from cluster import BIN, KINDS, Cluster, free_address, wait_until
+from cluster import KINDS, Cluster
 from http_raw import Wire, once
+from server_process import BIN, free_address, wait_until
 
 VOLUMES = "127.0.0.1:1,127.0.0.1:2,127.0.0.1:3"
 

@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from cluster import Cluster, location_parts, wait_until
+from cluster import Cluster, location_parts
+from server_process import wait_until
 
 VALUE = b"the value"
 FIVE = {
@@ -67,7 +68,9 @@ def test_down_on_some(five, key):
             assert five.read(key) == VALUE
     last = five.at(homes[2])[0]
     last.kill()
-    assert five.get(key).status == 503
+    answer = five.get(key)
+    assert answer.status == 503
+    assert answer["Content-Type"] == "text/plain; charset=utf-8"
     # One that could not be asked might have it: 503 and not 404.
     five.file(homes[0], key).unlink()
     five.at(homes[0])[0].start()

@@ -1,23 +1,10 @@
 """What the file system may say to volumed in the middle of a PUT, brought about by strace."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 
-from cluster import Volume
-
-
-class TracedVolume(Volume):
-    def __init__(self, folder: Path, inject: str):
-        super().__init__(folder, 0, "volumed", folder / "volume")
-        self.inject = inject
-
-    def command(self) -> tuple[list[str], dict[str, str]]:
-        argv, env = super().command()
-        call = self.inject.partition(":")[0]
-        trace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}"]
-        return [*trace, "-e", f"inject={self.inject}", *argv], env
+from syscalls import StracedVolume
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
@@ -27,7 +14,9 @@ def test_large_put_fails(tmp_path, call, error):
     """Of a body that was written in several pieces nothing is left but an error: never a file of
     its last pieces."""
     # Each thread of volumed meets it once.
-    volume = TracedVolume(tmp_path, f"{call}:error={error}:when={3 if call == 'pwritev' else 1}")
+    when = 3 if call == "pwritev" else 1
+    inject = f"inject={call}:error={error}:when={when}"
+    volume = StracedVolume(tmp_path, ["-e", f"trace={call}", "-e", inject])
     volume.start()
     whole, failed = {}, 0
     try:

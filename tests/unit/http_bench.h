@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #include "common/assure.h"
-#include "common/http_client.h"
+#include "common/http/client.h"
 #include "common/net.h"
 #include "common/stock.h"
 #include "tests/unit/pattern.h"
@@ -198,13 +198,13 @@ struct probe {
     int answers, rooms, status;
     enum call_result result;
     bool sent_all, sent_any;
+    bool slow; /* resumes later */
+    bool cancelled;
+    char cancel_in; /* 'r'oom, 'a'nswer, 'b'ody, 'd'one */
     char *body;
     size_t body_len, body_room, take; /* take: at most so much per body(); 0: all */
-    bool slow;                        /* resumes later */
     size_t to_send, sent;             /* a pattern body */
     size_t most_queued;
-    char cancel_in; /* 'r'oom, 'a'nswer, 'b'ody, 'd'one */
-    bool cancelled;
     struct timer timer;
     char field[64]; /* X-Note of the answer */
 };
@@ -408,6 +408,21 @@ static inline int one_get(struct bench *b, struct probe *p, struct peer *peer)
     loop_run(b->loop);
     bench_close(b);
     return peer_end(peer);
+}
+
+/* One GET, and what then() begins once it is over; leaves what came of the last in *p. */
+static inline void run_two(struct peer *peer, struct probe *p,
+                           void (*then)(struct probe *))
+{
+    struct bench b;
+    bench_open(&b);
+    *p = (struct probe){.bench = &b, .then = then};
+    b.port = peer->port;
+    bench_client(&b);
+    probe_begin(p, "GET", HTTP_BODY_NONE, 0);
+    loop_run(b.loop);
+    bench_close(&b);
+    probe_free(p);
 }
 
 /* Takes nothing of the body for 200 ms, then all. */

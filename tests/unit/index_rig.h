@@ -24,7 +24,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/placement.h"
-#include "master/index_private.h"
+#include "master/index/private.h"
 
 #define MD5_A "0123456789abcdef0123456789abcdef"
 #define MD5_B "fedcba9876543210fedcba9876543210"
@@ -183,6 +183,18 @@ __attribute__((unused)) static int rig_claim(struct rig *rig, struct str key,
     index_claim(rig->index, rig->loop, key, take_entry, &taken);
     *entry = taken.entry;
     return taken.err;
+}
+
+/* Claims the key, and marks the place. */
+__attribute__((unused)) static void rig_claim_marked(struct rig *rig, const char *key,
+                                                     const char *place)
+{
+    struct entry e;
+    assert_int_equal(rig_claim(rig, str_of(key), &e), 0);
+    entry_clear(&e);
+    struct change *c = change_new(str_of(key));
+    change_mark(c, str_of(place));
+    assert_int_equal(rig_commit(rig, c, true), 0);
 }
 
 /* The whole of a key's entry as one text: "state md5 places|size time|marks|removals". */

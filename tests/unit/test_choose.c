@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "master/choose.h"
+#include "master/volumes/choose.h"
 
 #define KEY STR("/some/key")
 

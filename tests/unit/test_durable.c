@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,7 @@ static int top;
 static struct durable *durable;
 
 static atomic_int syncs, slow_ms, fail_with;
+static atomic_ullong fails_alone; /* the folder that fails; 0: every one */
 static ino_t order[64];
 
 int fsync(int fd)
@@ -42,7 +44,8 @@ int fsync(int fd)
     int ms = atomic_load(&slow_ms);
     if (ms)
         nanosleep(&(struct timespec){.tv_nsec = ms * 1000000L}, NULL);
-    errno = atomic_load(&fail_with);
+    unsigned long long alone = atomic_load(&fails_alone);
+    errno = alone == 0 || alone == st.st_ino ? atomic_load(&fail_with) : 0;
     return errno ? -1 : 0;
 }
 
@@ -56,10 +59,11 @@ static int setup(void **state)
     mkdirat(top, "a", 0755);
     mkdirat(top, "a/b", 0755);
     mkdirat(top, "a/c", 0755);
-    durable = durable_new(top, THREADS);
+    durable = durable_new(top);
     syncs = 0;
     slow_ms = 0;
     fail_with = 0;
+    fails_alone = 0;
     return 0;
 }
 
@@ -121,7 +125,7 @@ static void failure_is_not_remembered(void **state)
     close(fd);
 
     durable_free(&durable);
-    durable = durable_new(top, THREADS);
+    durable = durable_new(top);
     fd = folder("a/b");
     fail_with = EIO;
     assert_int_equal(durable_names(durable, fd), -EIO);
@@ -158,40 +162,105 @@ static void many_folders(void **state)
     assert_true(again < 2000);
 }
 
+/* Deeper than what is asked for at once: every folder is synced, and then known. */
+static void deep(void **state)
+{
+    enum { LEVELS = 40 };
+    char path[2 * LEVELS + 2] = "a";
+    (void)state;
+    for (size_t i = 1; i < LEVELS; i++) {
+        memcpy(path + 2 * i - 1, "/d", sizeof "/d");
+        mkdirat(top, path, 0755);
+    }
+    int n = names(path), again = 0;
+    assert_in_range(n, LEVELS + 1, 64);
+    for (char *end = path + strlen(path); end > path; end -= 2) {
+        *end = '\0';
+        bool synced = false;
+        for (int i = 0; i < n; i++)
+            synced |= order[i] == ino(path);
+        assert_true(synced);
+        again += names(path);
+    }
+    /* Two that share a slot are not both known. */
+    assert_in_range(again, LEVELS, LEVELS + LEVELS / 2);
+}
+
+struct writer {
+    const char *path;
+    int result;
+    pthread_t thread;
+};
+
 static void *one_writer(void *arg)
 {
-    int fd = folder("a/b");
-    *(int *)arg = durable_names(durable, fd);
+    struct writer *writer = arg;
+    int fd = folder(writer->path);
+    writer->result = durable_names(durable, fd);
     close(fd);
     return NULL;
 }
 
-static int run_writers(int results[THREADS])
+/* Each writer's folder is paths[i]. Returns how many syncs they made. */
+static int run_writers(char paths[THREADS][16], int results[THREADS])
 {
-    pthread_t threads[THREADS];
+    struct writer writers[THREADS];
     int before = syncs;
-    for (int i = 0; i < THREADS; i++)
-        pthread_create(&threads[i], NULL, one_writer, &results[i]);
-    for (int i = 0; i < THREADS; i++)
-        pthread_join(threads[i], NULL);
+    for (int i = 0; i < THREADS; i++) {
+        writers[i].path = paths[i];
+        pthread_create(&writers[i].thread, NULL, one_writer, &writers[i]);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(writers[i].thread, NULL);
+        results[i] = writers[i].result;
+    }
     return syncs - before;
 }
 
 static void shared(void **state)
 {
+    char paths[THREADS][16];
     int results[THREADS];
     (void)state;
+    for (int i = 0; i < THREADS; i++)
+        strcpy(paths[i], "a/b");
     names("a/b");
     slow_ms = 100;
-    int n = run_writers(results);
+    int n = run_writers(paths, results);
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(results[i], 0);
     /* The first, one for those that came while it ran, and perhaps a straggler's. */
     assert_in_range(n, 2, 4);
     fail_with = ENOSPC;
-    run_writers(results);
+    run_writers(paths, results);
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(results[i], -ENOSPC);
+}
+
+/* Each has a new folder of its own, and what is above they share. */
+static void shared_above(void **state)
+{
+    char paths[THREADS][16];
+    int results[THREADS];
+    (void)state;
+    for (int i = 0; i < THREADS; i++) {
+        snprintf(paths[i], sizeof paths[i], "a/%d", i);
+        mkdirat(top, paths[i], 0755);
+    }
+    slow_ms = 50;
+    fail_with = EIO;
+    fails_alone = ino(".");
+    run_writers(paths, results);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(results[i], -EIO);
+    fail_with = 0;
+    int n = run_writers(paths, results);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(results[i], 0);
+    /* Their own, and what is above once or twice, or once more for stragglers. */
+    assert_in_range(n, THREADS + 2, THREADS + 8);
+    /* Now they are known, but for what shares a slot. */
+    assert_in_range(run_writers(paths, results), THREADS, THREADS + 4);
 }
 
 int main(void)
@@ -201,7 +270,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(failure_is_not_remembered, setup, teardown),
         cmocka_unit_test_setup_teardown(new_folder_is_unknown, setup, teardown),
         cmocka_unit_test_setup_teardown(many_folders, setup, teardown),
+        cmocka_unit_test_setup_teardown(deep, setup, teardown),
         cmocka_unit_test_setup_teardown(shared, setup, teardown),
+        cmocka_unit_test_setup_teardown(shared_above, setup, teardown),
     };
     return cmocka_run_group_tests_name("durable", tests, NULL, NULL);
 }

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "common/stock.h"
-#include "master/held.h"
+#include "master/value/held.h"
 
 /* Sends as PUT does: all but the last piece, the rest at the end. */
 static size_t take(struct held *held, uint64_t *next, uint64_t before, char *out)

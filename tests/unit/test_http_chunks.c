@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "common/http_parse.h"
+#include "common/http/parse.h"
 #include "tests/unit/wall.h"
 
 /* Feeds bytes[0..n) in pieces that end at the cuts; data goes to out. Returns the bytes

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "common/http_client.h"
-#include "common/http_queue.h"
+#include "common/http/client.h"
+#include "common/http/client_queue.h"
 #include "common/stock.h"
 
 struct model {

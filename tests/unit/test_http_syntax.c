@@ -7,10 +7,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <time.h>
 
 #include <cmocka.h>
 
-#include "common/http_parse.h"
+#include "common/http/parse.h"
 #include "tests/unit/wall.h"
 
 static void test_percent(void **state)
@@ -115,14 +116,40 @@ static void test_dates(void **state)
         assert_int_equal(strlen(text), 29);
         assert_int_equal(http_parse_date(str_of(text)), t);
     }
+    /* The C library's calendar is the judge. */
+    for (int64_t t = 0; t < INT64_C(253402300800); t += 36525361) {
+        char want[30];
+        struct tm tm;
+        time_t when = (time_t)t;
+        assert_non_null(gmtime_r(&when, &tm));
+        strftime(want, sizeof want, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+        http_format_date(t, text);
+        assert_string_equal(text, want);
+    }
     http_format_date(784111777, text);
     assert_string_equal(text, "Sun, 06 Nov 1994 08:49:37 GMT");
     http_format_date(-1, text);
-    assert_string_equal(text, "Wed, 31 Dec 1969 23:59:59 GMT");
+    assert_string_equal(text, "Thu, 01 Jan 1970 00:00:00 GMT");
     http_format_date(INT64_MAX, text);
     assert_string_equal(text, "Fri, 31 Dec 9999 23:59:59 GMT");
     http_format_date(INT64_MIN, text);
-    assert_string_equal(text, "Sat, 01 Jan 0000 00:00:00 GMT");
+    assert_string_equal(text, "Thu, 01 Jan 1970 00:00:00 GMT");
+}
+
+static void test_percent_encode(void **state)
+{
+    char all[256], text[3 * 256], back[3 * 256];
+    size_t n;
+
+    (void)state;
+    n = http_percent_encode(STR("/a b/\xc3\xa9?%&.-_~"), text);
+    assert_int_equal(n, strlen("/a%20b/%C3%A9%3F%25%26.-_~"));
+    assert_memory_equal(text, "/a%20b/%C3%A9%3F%25%26.-_~", n);
+    for (int i = 0; i < 256; i++)
+        all[i] = (char)i;
+    n = http_percent_encode((struct str){all, sizeof(all)}, text);
+    assert_int_equal(http_percent_decode((struct str){text, n}, back), sizeof(all));
+    assert_memory_equal(back, all, sizeof(all));
 }
 
 static void test_reasons(void **state)
@@ -138,9 +165,8 @@ static void test_reasons(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_percent),
-        cmocka_unit_test(test_u64),
-        cmocka_unit_test(test_dates),
+        cmocka_unit_test(test_percent), cmocka_unit_test(test_percent_encode),
+        cmocka_unit_test(test_u64),     cmocka_unit_test(test_dates),
         cmocka_unit_test(test_reasons),
     };
     return cmocka_run_group_tests_name("http_syntax", tests, NULL, NULL);

@@ -4,7 +4,7 @@
  */
 #include "tests/unit/index_rig.h"
 
-#include "master/index_apply.h"
+#include "master/index/apply.h"
 
 /* --- the Go program's database ----------------------------------------------------- */
 

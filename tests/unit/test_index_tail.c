@@ -9,7 +9,7 @@
 #include <glob.h>
 #include <sys/stat.h>
 
-#include "master/index_log_tail.h"
+#include "master/index/log_tail.h"
 
 enum { ACKNOWLEDGED = 150 }; /* some 40 KiB of log: more than one of its blocks */
 

@@ -159,12 +159,35 @@ static void random_strings(void **state)
     }
 }
 
+/* Wherever it is cut, what is left reads, and is the beginning of the whole. */
+static void readable(void **state)
+{
+    const struct str bytes = STR("/a é€😀 \xff\xe2\x82 \"\n\xc3");
+    static const char want[] = "/a é€😀 %FF%E2%82 \"\n%C3";
+    char out[sizeof(want)], quoted[JSON_STRING_MAX(sizeof(want))];
+
+    (void)state;
+    for (size_t size = 1; size <= sizeof(want); size++) {
+        memset(out, 'x', sizeof(out));
+        json_readable(bytes, out, size);
+        assert_true(strlen(out) < size && strlen(out) + 4 >= size);
+        assert_memory_equal(out, want, strlen(out));
+        size_t n = json_quote(str_of(out), quoted);
+        json_t *read = json_loadb(quoted, n, JSON_DECODE_ANY, NULL);
+        assert_non_null(read);
+        assert_string_equal(json_string_value(read), out);
+        json_decref(read);
+    }
+    assert_string_equal(out, want);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_strings),
         cmocka_unit_test(every_short_string),
         cmocka_unit_test(random_strings),
+        cmocka_unit_test(readable),
     };
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);
 }

@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "common/assure.h"
-#include "common/http_fields.h"
+#include "common/http/fields.h"
 #include "common/log.h"
 
 /* --- standard error, caught ----------------------------------------------------- */

@@ -357,6 +357,67 @@ static void one_that_says_it_waits_is_not_waited_for(void **state)
     crew_free(&crew);
 }
 
+/* What one turn submits, to several crews, goes to them together at its end; what the
+ * last turn of a loop submits goes to them as well. */
+static struct workers *others;
+static struct job turns_jobs[JOBS];
+static atomic_int n_begun;
+
+static void begin(struct job *job)
+{
+    (void)job;
+    atomic_fetch_add(&n_begun, 1);
+}
+
+static void begun_done(struct job *job)
+{
+    (void)job;
+    assert_ptr_equal(loop_here(), loop);
+    if (++n_done == JOBS - 1)
+        workers_submit(lively, loop, &turns_jobs[JOBS - 1]);
+    if (n_done == JOBS - 1)
+        loop_stop(loop);
+}
+
+static void last_done(struct job *job)
+{
+    (void)job;
+    n_done++;
+}
+
+static void submit_in_a_turn(struct task *task)
+{
+    (void)task;
+    for (int i = 0; i < JOBS - 1; i++)
+        workers_submit(i % 3 ? lively : others, loop, &turns_jobs[i]);
+    usleep(2000);
+    assert_int_equal(atomic_load(&n_begun), 0);
+}
+
+static void jobs_of_a_turn_are_handed_over_at_its_end(void **state)
+{
+    struct task turn = {.run = submit_in_a_turn};
+    (void)state;
+    for (int i = 0; i < JOBS; i++)
+        turns_jobs[i] = (struct job){.work = begin, .done = begun_done};
+    turns_jobs[JOBS - 1].done = last_done;
+    n_done = 0;
+    atomic_store(&n_begun, 0);
+    crew = crew_new("test");
+    lively = workers_of(crew, WORKERS_QUICK, 2);
+    others = workers_new("others", 2);
+    loop_post(loop, &turn);
+    assert_null(loop_here());
+    loop_run(loop);
+    assert_null(loop_here());
+    workers_free(&others);
+    workers_free(&lively);
+    crew_free(&crew);
+    assert_int_equal(atomic_load(&n_begun), JOBS);
+    loop_free(&loop);
+    assert_int_equal(n_done, JOBS);
+}
+
 int main(void)
 {
 #define LOOP_TEST(name) cmocka_unit_test_setup_teardown(name, open_loop, close_loop)
@@ -369,6 +430,7 @@ int main(void)
         LOOP_TEST(workers_are_bounded_and_report_to_the_loop),
         LOOP_TEST(a_queue_that_hangs_leaves_the_others_their_threads),
         LOOP_TEST(one_that_says_it_waits_is_not_waited_for),
+        LOOP_TEST(jobs_of_a_turn_are_handed_over_at_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -170,8 +170,9 @@ static void subvolumes(void **state)
     subvolume_of("/sv0A", "sv0A", "");
     subvolume_of("/sv0A/", "sv0A", "");
     subvolume_of("/sv1FF/x", "sv1FF", "x");
-    subvolume_of("/svFFFFFFFF/x", "svFFFFFFFF", "x");
+    subvolume_of("/sv7FFFFFFE/x", "sv7FFFFFFE", "x");
     subvolume_of("/svFFFFFFFFF/x", NULL, NULL);
+    subvolume_of("/sv001/x", NULL, NULL);
     subvolume_of("/sv0/x", NULL, NULL);
     subvolume_of("/sv0a/x", NULL, NULL);
     subvolume_of("/sv0G/x", NULL, NULL);

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "master/entry_text.h"
+#include "master/index/entry_text.h"
 #include "master/record.h"
 
 #define MD5 "0123456789abcdef0123456789abcdef"
@@ -161,7 +161,7 @@ static void test_places_refused(void **state)
 static void test_meta(void **state)
 {
     (void)state;
-    char text[META_TEXT_MAX + 1];
+    char text[META_TEXT_MAX];
     uint64_t size;
     int64_t time;
     size_t n = meta_format(MD5, UINT64_MAX, INT64_MAX, text);

@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "master/volume_health.h"
-#include "master/volumes.h"
+#include "master/volumes/volume_health.h"
+#include "master/volumes/volumes.h"
 
 #define VECTORS "tests/vectors/key2volume.tsv"
 
@@ -327,20 +327,32 @@ static void silence_is_down_when_it_repeats(void **state)
     volumes_free(&v);
 }
 
-static void down_is_given_one_trial_at_a_time(void **state)
+static void a_standing_tells_what_was_seen(void **state)
 {
-    struct volumes *v = volumes_of("a:1", 1, 10, "");
-    struct str place = STR("a:1/sv00");
+    struct volumes *v = volumes_of("a:1,b:1", 1, 10, "");
+    struct volume_standing s = volumes_standing(v, 0);
 
     (void)state;
-    volumes_saw(v, place, CALL_REFUSED);
-    assert_false(volumes_well(v, place));
-    sleep_ms(VOLUME_HEALTH_RETRY_MS + 50);
-    assert_true(volumes_well(v, place));
-    assert_false(volumes_well(v, place));
-    volumes_saw(v, place, CALL_OK);
-    assert_true(volumes_well(v, place));
-    assert_true(volumes_well(v, place));
+    assert_true(s.well);
+    assert_int_equal(s.failures, 0);
+    assert_int_equal(s.last_end, CALL_OK);
+    volumes_saw(v, STR("a:1/sv00"), CALL_TIMEOUT);
+    s = volumes_standing(v, 0);
+    assert_true(s.well);
+    assert_int_equal(s.failures, 1);
+    assert_int_equal(s.last_end, CALL_TIMEOUT);
+    volumes_saw(v, STR("a:1/sv00"), CALL_REFUSED);
+    sleep_ms(50);
+    s = volumes_standing(v, 0);
+    assert_false(s.well);
+    assert_true(s.since_ms >= 20 && s.since_ms < 60000);
+    assert_int_equal(s.failures, 2);
+    volumes_saw(v, STR("a:1/sv00"), CALL_OK);
+    s = volumes_standing(v, 0);
+    assert_true(s.well);
+    assert_int_equal(s.failures, 2);
+    assert_int_equal(s.last_end, CALL_REFUSED);
+    assert_int_equal(volumes_standing(v, 1).failures, 0);
     volumes_free(&v);
 }
 
@@ -382,7 +394,7 @@ int main(void)
         cmocka_unit_test(odd_names_are_kept_as_they_are),
         cmocka_unit_test(refused_is_down_at_once),
         cmocka_unit_test(silence_is_down_when_it_repeats),
-        cmocka_unit_test(down_is_given_one_trial_at_a_time),
+        cmocka_unit_test(a_standing_tells_what_was_seen),
         cmocka_unit_test(the_longest_name_answers_for_a_place),
         cmocka_unit_test(a_failed_write_shuns_its_subvolume),
     };

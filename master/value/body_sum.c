@@ -1,0 +1,211 @@
+/*
+ * The sums of bodies: see body_sum.h.
+ *
+ * A body has one job, which sums the stretches that wait when it is submitted. That is
+ * when many do or the body is all here, not for each: waking a worker costs as much as
+ * summing a few KiB.
+ *
+ * No lock is needed: while the job is under way the MD5 and the stretches it took are the
+ * worker's, all else is the loop's. The references to blocks are always the loop's.
+ */
+#include "master/value/body_sum.h"
+
+#include <string.h>
+
+#include "common/assure.h"
+#include "common/stock.h"
+#include "common/str.h"
+
+enum {
+    CALL_FROM = 192 * 1024, /* bytes that wait, */
+    CALL_FROM_STRETCHES = BODY_SUM_STRETCHES / 2,
+    CRUMB = 4 * 1024, /* less costs more to hand over than to sum */
+};
+
+_Static_assert((int)CALL_FROM <= BODY_SUM_MAX - BLOCK_LARGE,
+               "a body flows on while a worker is on its way");
+
+struct stretch {
+    struct block *block;
+    const char *data;
+    size_t len;
+};
+
+struct body_sum {
+    struct workers *workers;
+    struct loop *loop;
+    void (*progress)(void *arg);
+    void *arg;
+    bool small;    /* all of it is summed on the loop */
+    bool given_up; /* its owner is gone: freed when the job is done */
+    struct job job;
+    struct md5 *md5;
+    uint64_t total;      /* bytes so far */
+    size_t memory;       /* of the blocks */
+    size_t waiting;      /* bytes that no job took */
+    unsigned n, n_taken; /* stretches; the first ones are those the job took, if any */
+    struct stretch stretch[BODY_SUM_STRETCHES];
+};
+
+static _Thread_local struct stock spares = {.size = sizeof(struct body_sum)};
+
+/* --- the job ----------------------------------------------------------------------- */
+static void sum_up(struct body_sum *sum, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        md5_add(sum->md5, sum->stretch[i].data, sum->stretch[i].len);
+}
+
+static void work(struct job *job)
+{
+    struct body_sum *sum = container_of(job, struct body_sum, job);
+
+    sum_up(sum, sum->n_taken);
+}
+
+static void call(struct body_sum *sum)
+{
+    if (sum->n_taken > 0)
+        return;
+    assure(sum->n > 0);
+    sum->n_taken = sum->n;
+    sum->waiting = 0;
+    workers_submit(sum->workers, sum->loop, &sum->job);
+}
+
+static void call_if_worth(struct body_sum *sum)
+{
+    if (sum->waiting >= CALL_FROM || sum->n - sum->n_taken >= CALL_FROM_STRETCHES)
+        call(sum);
+}
+
+/* Lets go of the blocks of the first stretches. */
+static void forget(struct body_sum *sum, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct stretch *s = &sum->stretch[i];
+
+        if (i + 1 == sum->n || s[1].block != s->block)
+            sum->memory -= s->block->size;
+        block_unref(&s->block);
+    }
+    sum->n -= n;
+    memmove(sum->stretch, sum->stretch + n, sum->n * sizeof(sum->stretch[0]));
+}
+
+static void dispose(struct body_sum *sum)
+{
+    forget(sum, sum->n);
+    md5_free(&sum->md5);
+    stock_put(&spares, sum);
+}
+
+static void done(struct job *job)
+{
+    struct body_sum *sum = container_of(job, struct body_sum, job);
+
+    forget(sum, sum->n_taken);
+    sum->n_taken = 0;
+    if (sum->given_up) {
+        dispose(sum);
+        return;
+    }
+    call_if_worth(sum);
+    sum->progress(sum->arg);
+}
+
+/* --- the body ---------------------------------------------------------------------- */
+struct body_sum *body_sum_new(const struct body_sum_spec *spec)
+{
+    struct body_sum *sum = stock_get(&spares);
+
+    *sum = (struct body_sum){
+        .workers = spec->workers,
+        .loop = spec->loop,
+        .progress = spec->progress,
+        .arg = spec->arg,
+        .small = spec->has_length && spec->length <= BODY_SUM_SMALL,
+        .md5 = md5_new(),
+        .job = {.work = work, .done = done},
+    };
+    return sum;
+}
+
+bool body_sum_room(struct body_sum *sum, const struct block *block)
+{
+    size_t size = block ? block->size : BLOCK_LARGE;
+
+    if (sum->n < BODY_SUM_STRETCHES && sum->memory + size <= BODY_SUM_MAX)
+        return true;
+    call(sum);
+    return false;
+}
+
+/* Adds to the last stretch if no job took it, and the bytes follow it. */
+static bool extend_last(struct body_sum *sum, const struct block *block, const char *data,
+                        size_t len)
+{
+    struct stretch *last;
+
+    if (sum->n == sum->n_taken)
+        return false;
+    last = &sum->stretch[sum->n - 1];
+    if (last->block != block || last->data + last->len != data)
+        return false;
+    last->len += len;
+    return true;
+}
+
+static void append(struct body_sum *sum, struct block *block, const char *data,
+                   size_t len)
+{
+    assure(sum->n < BODY_SUM_STRETCHES);
+    if (sum->n == 0 || sum->stretch[sum->n - 1].block != block)
+        sum->memory += block->size;
+    sum->stretch[sum->n++] = (struct stretch){block_ref(block), data, len};
+}
+
+void body_sum_add(struct body_sum *sum, struct block *block, const char *data, size_t len)
+{
+    assure(len > 0);
+    sum->total += len;
+    if (sum->small || (sum->n == 0 && len < CRUMB)) {
+        md5_add(sum->md5, data, len);
+        return;
+    }
+    if (!extend_last(sum, block, data, len))
+        append(sum, block, data, len);
+    sum->waiting += len;
+    call_if_worth(sum);
+}
+
+bool body_sum_end(struct body_sum *sum)
+{
+    if (sum->total <= BODY_SUM_SMALL && sum->n_taken == 0) {
+        sum_up(sum, sum->n);
+        forget(sum, sum->n);
+    }
+    if (sum->n == 0)
+        return true;
+    call(sum);
+    return false;
+}
+
+void body_sum_result(struct body_sum *sum, uint8_t out[MD5_BYTES])
+{
+    assure(sum->n == 0);
+    md5_end(&sum->md5, out);
+}
+
+void body_sum_free(struct body_sum **sump)
+{
+    struct body_sum *sum = *sump;
+
+    *sump = NULL;
+    if (!sum)
+        return;
+    if (sum->n_taken > 0)
+        sum->given_up = true;
+    else
+        dispose(sum);
+}

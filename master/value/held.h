@@ -1,0 +1,64 @@
+/*
+ * The stretch of a body that is held on its way through the master: by PUT, which holds
+ * the body's last piece back until every check has passed and keeps its beginning for a
+ * replica that has to be replaced; and by a copy, which holds back in the same way.
+ *
+ * Bytes are kept as references to the blocks they came in. Small pieces that do not lie
+ * next to each other (a client that drips, tiny chunks) are gathered in a block of our
+ * own instead, and the room is reckoned in blocks, so that a byte here and there cannot
+ * pin blocks without bound.
+ *
+ * Pieces are numbered from the body's beginning. The last one may still grow, so it is
+ * not to be sent before the body is complete: that is the piece held back.
+ */
+#ifndef MASTER_VALUE_HELD_H
+#define MASTER_VALUE_HELD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/block.h"
+
+enum {
+    HELD_MAX = 256 * 1024, /* memory of the blocks that may be held */
+    HELD_PIECES = 32,
+    HELD_JOIN = 16 * 1024, /* pieces smaller than this are joined */
+};
+
+struct held_piece {
+    struct block *block;
+    const char *data;
+    size_t len;
+    bool own; /* in a block that only we fill */
+};
+
+struct held {
+    struct held_piece piece[HELD_PIECES];
+    unsigned n;
+    uint64_t first; /* the number of piece[0]; 0 while the body's beginning is here */
+    size_t bytes;
+    size_t memory; /* of the blocks */
+};
+
+void held_init(struct held *held);
+/* Is there room for a piece of that block without forgetting any? */
+bool held_room(const struct held *held, const struct block *block);
+/* Takes a reference (or copies); there must be room. len > 0. */
+void held_add(struct held *held, struct block *block, const char *data, size_t len);
+/* Drops the pieces numbered below `before`. */
+void held_forget(struct held *held, uint64_t before);
+void held_clear(struct held *held);
+
+/* Is the body here from its beginning? */
+static inline bool held_whole(const struct held *held)
+{
+    return held->first == 0;
+}
+/* One past the number of the last piece. */
+static inline uint64_t held_end(const struct held *held)
+{
+    return held->first + held->n;
+}
+
+#endif
