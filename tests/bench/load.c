@@ -6,7 +6,7 @@
  *   load [-c connections] [-n keys] [-first n] [-size bytes] [-expect status] [-places]
  *        METHOD HOST PORT PREFIX
  *
- * The n-th key is PREFIX followed by n in ten digits. With -places it goes where a volume
+ * The keys are those of keys.h, from -first on. With -places each goes where a volume
  * would keep it, to /sv0X/xx/yy/ and then the name, so that a bare nginx makes the same
  * folders as one behind a master. Prints one line of JSON; answers with another status
  * than the expected one, and requests without a whole answer, are counted, not retried.
@@ -30,6 +30,8 @@
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "tests/bench/keys.h"
 
 enum {
     CONNECTIONS_MAX = 1024,
@@ -87,16 +89,6 @@ static double seconds_now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-/* The bits of n well mixed (splitmix64): which folder a name lies in, as MD5 would have
- * it. */
-static uint64_t scattered(uint64_t n)
-{
-    n += 0x9e3779b97f4a7c15U;
-    n = (n ^ (n >> 30)) * 0xbf58476d1ce4e5b9U;
-    n = (n ^ (n >> 27)) * 0x94d049bb133111ebU;
-    return n ^ (n >> 31);
 }
 
 static void peer_open(struct run *run, struct peer *peer)
@@ -193,8 +185,9 @@ static void peer_next(struct run *run, struct peer *peer)
     if (job->size > 0)
         snprintf(length, sizeof(length), "Content-Length: %zu\r\n", job->size);
     peer->head_len = (size_t)snprintf(
-        peer->head, sizeof(peer->head), "%s %s%s%010llu HTTP/1.1\r\nHost: %s\r\n%s\r\n",
-        job->method, folder, job->prefix, (unsigned long long)n, job->host, length);
+        peer->head, sizeof(peer->head),
+        "%s %s%s" KEY_DIGITS " HTTP/1.1\r\nHost: %s\r\n%s\r\n", job->method, folder,
+        job->prefix, (unsigned long long)scattered(n), job->host, length);
     peer->sent = peer->got = 0;
     peer->head_seen = false;
     peer->open = true;
@@ -396,8 +389,7 @@ int main(int argc, char **argv)
     job.body = malloc(job.size + 1);
     if (job.body == NULL)
         fail("memory");
-    for (size_t at = 0; at < job.size; at++)
-        job.body[at] = (char)scattered(at);
+    make_value(job.body, job.size);
     run_job(&job);
     free(job.body);
     return 0;
