@@ -33,6 +33,7 @@ from server_process import BIN, StartError, wait_until  # noqa: E402
 REST = 0.3
 SMALL, LARGE = 20, 1_500_000
 LIMITS = ("-voltimeout", "300ms", "-answertimeout", "500ms", "-stalltimeout", "500ms")
+AT_HEAD, LATE = "resets in the body", "resets late in the body"  # a volume that takes no value
 WRONG_MD5 = {"Content-MD5": base64.b64encode(bytes(16)).decode()}
 
 POINT = re.compile(r'CRASH_POINT\("([^"]+)"\)')
@@ -53,7 +54,7 @@ class Scenario:
     size: int = 0
     fields: dict[str, str] = field(default_factory=dict)
     paused: bool = False  # the key's first volume does not answer
-    at_bad: bool = False  # the key has a home on the bad volume
+    bad: str = ""  # the key has a home on the bad volume, which does this to a PUT
     away: bool = False  # a home was down at its PUT: it is not balanced
     spoilt: bool = False  # one of its files is gone
 
@@ -63,7 +64,9 @@ SCENARIOS = [
     Scenario("PUT large", [], "PUT", LARGE),
     Scenario("PUT over an unlinked value", ["PUT", "UNLINK"], "PUT", SMALL),
     Scenario("PUT that is wrong", [], "PUT", LARGE, WRONG_MD5),
-    Scenario("PUT with a volume lost in the body", [], "PUT", LARGE, at_bad=True),
+    Scenario("PUT with a volume lost in the body", [], "PUT", LARGE, bad=AT_HEAD),
+    # What that volume had is no longer held back: it has to be copied.
+    Scenario("PUT with a volume lost late", [], "PUT", LARGE, bad=LATE),
     Scenario("PUT with a volume that stands still", [], "PUT", SMALL, paused=True),
     Scenario("DELETE", ["PUT"], "DELETE"),
     Scenario("DELETE of an unlinked value", ["PUT", "UNLINK"], "DELETE"),
@@ -90,7 +93,7 @@ class Store(Cluster):
 
     def __init__(self):
         self.bad = HostileVolume()
-        self.bad.mood, self.bad.only = "resets in the body", "PUT"
+        self.bad.only = "PUT"
         self.models: list[KeyModel] = []
         self.numbers = iter(range(1_000_000))
         super().__init__(["volumed"] * 4, flags=LIMITS, start=False)
@@ -155,8 +158,9 @@ class Store(Cluster):
 
     def run(self, scenario: Scenario, crash_at: str) -> KeyModel:
         """The scenario with a key of its own; afterwards the master has crashed, or had REST."""
-        model = self.model(scenario.at_bad)
-        first = None if scenario.at_bad else self.at(self.homes(model.key)[0])[0]
+        self.bad.mood = scenario.bad or AT_HEAD
+        model = self.model(on_the_bad_one=bool(scenario.bad))
+        first = None if scenario.bad else self.at(self.homes(model.key)[0])[0]
         if scenario.away:
             first.kill()
         for method in scenario.before:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from server_process import free_address
 
 FOREVER = 3600
+LATE = 1 << 20  # bytes of a body; the master holds far less of it back
 HEADER_FLOOD = 64 << 20  # bytes at the most: the master has to hang up long before
 
 
@@ -135,6 +136,15 @@ class HostileVolume:
     def _reset(self, connection: socket.socket) -> None:
         _drop(connection)
 
+    def _reset_late(self, connection: socket.socket) -> None:
+        left = LATE
+        while left > 0:
+            more = connection.recv(min(left, 65536))
+            if not more:
+                return
+            left -= len(more)
+        _drop(connection)
+
     def _garbage(self, connection: socket.socket) -> None:
         connection.sendall(b"\x00\xffSSH-2.0-this is not HTTP\r\n" * 10)
 
@@ -183,10 +193,11 @@ _AT_ONCE: dict[str, _Action] = {
     "speaks before it is asked": HostileVolume._early_yes,
     "never reads": HostileVolume._hang,
 }
-# When a request's head is there; its body is not read.
+# When a request's head is there; not all of its body is read.
 _AT_HEAD: dict[str, _Action] = {
     "hangs in the body": HostileVolume._hang,
     "resets in the body": HostileVolume._reset,
+    "resets late in the body": HostileVolume._reset_late,
     "says 201 before the body": HostileVolume._early_yes,
 }
 # When the whole request is there.
