@@ -2,8 +2,8 @@
  * See rebuild.h. The parts, in order: the old index is opened, and so held against every
  * other process until the end; its records say which volumes must be read beside those
  * given; all places are walked (reading.h); the new index is written (writing.h) and put
- * in the old one's place (index/exchange.h). What fails before that leaves the old index
- * as it was.
+ * in the old one's place (index/folder_swap.h). What fails before that leaves the old
+ * index as it was.
  */
 #include "master/jobs/rebuild/rebuild.h"
 
@@ -22,8 +22,8 @@
 #include "master/client_config.h"
 #include "master/crash_point.h"
 #include "master/index.h"
-#include "master/index/exchange.h"
 #include "master/index/folder.h"
+#include "master/index/folder_swap.h"
 #include "master/index/scratch.h"
 #include "master/jobs/progress.h"
 #include "master/jobs/rebuild/reading.h"
@@ -36,7 +36,7 @@ enum { LOOKUP_THREADS = 4, ERR_MAX = 3072 };
 struct rebuild {
     const struct config *config;
     struct volumes *volumes;
-    struct exchange_place *place;
+    struct folder_swap *swap;
     struct index *old, *fresh;
     bool was_new;     /* there was no old index */
     bool was_damaged; /* there is one, but it cannot be opened */
@@ -65,7 +65,7 @@ static int failed(struct rebuild *r, const char *fmt, const char *what, int err)
 /* Opens it and keeps others out. What is damaged is held by its lock alone. */
 static int open_old(struct rebuild *r)
 {
-    const char *path = exchange_place_index(r->place);
+    const char *path = folder_swap_index(r->swap);
     struct index_options options = {.path = path, .sync = r->config->sync};
     enum folder_state state = FOLDER_NEW;
 
@@ -139,12 +139,12 @@ static int look_at_old(struct rebuild *r)
     if (too_many) {
         snprintf(r->err, sizeof(r->err),
                  "%s names more volumes or places than there may be",
-                 exchange_place_index(r->place));
+                 folder_swap_index(r->swap));
         return -EINVAL;
     }
-    return err == 0 ? 0
-                    : failed(r, "noting what %s names: %s",
-                             exchange_place_index(r->place), err);
+    return err == 0
+               ? 0
+               : failed(r, "noting what %s names: %s", folder_swap_index(r->swap), err);
 }
 
 /* --- the volumes ------------------------------------------------------------------- */
@@ -214,7 +214,7 @@ static int read_volumes(struct rebuild *r)
 
 static int write_fresh(struct rebuild *r)
 {
-    struct index_options options = {.path = exchange_place_fresh(r->place), .sync = true};
+    struct index_options options = {.path = folder_swap_fresh(r->swap), .sync = true};
 
     CRASH_POINT("rebuild: the volumes are read");
     r->fresh = index_open(&options, r->err, sizeof(r->err));
@@ -255,22 +255,22 @@ static int close_held(struct rebuild *r, struct index **index, const char *path,
 static int put_in_place(struct rebuild *r)
 {
     const char *kept;
-    int err = close_held(r, &r->fresh, exchange_place_fresh(r->place), &r->fresh_lock);
+    int err = close_held(r, &r->fresh, folder_swap_fresh(r->swap), &r->fresh_lock);
 
     if (err == 0)
-        err = close_held(r, &r->old, exchange_place_index(r->place), &r->old_lock);
+        err = close_held(r, &r->old, folder_swap_index(r->swap), &r->old_lock);
     if (err != 0)
         return err;
     CRASH_POINT("rebuild: the new index is complete");
-    err = exchange_place_swap(r->place, &kept);
+    err = folder_swap_names(r->swap, &kept);
     if (err != 0) {
         r->old_at = kept;
         return failed(r, "the new index cannot take the place of %s: %s",
-                      exchange_place_index(r->place), err);
+                      folder_swap_index(r->swap), err);
     }
     CRASH_POINT("rebuild: the new index is in place");
     if (r->was_new)
-        exchange_place_forget(r->place);
+        folder_swap_forget(r->swap);
     else
         log_info("the old index is kept as %s", kept);
     return 0;
@@ -282,22 +282,22 @@ static int prepare(struct rebuild *r)
 {
     bool left = false;
 
-    r->place = exchange_place_new(r->config->db, r->err, sizeof(r->err));
-    if (r->place == NULL)
+    r->swap = folder_swap_new(r->config->db, r->err, sizeof(r->err));
+    if (r->swap == NULL)
         return -EIO;
     int err = open_old(r);
     if (err == 0) {
-        err = exchange_place_make(r->place, &left);
+        err = folder_swap_make(r->swap, &left);
         if (err != 0)
-            failed(r, "no folder can be made beside %s: %s",
-                   exchange_place_index(r->place), err);
+            failed(r, "no folder can be made beside %s: %s", folder_swap_index(r->swap),
+                   err);
     }
     if (err != 0)
         return err;
     if (left)
         log_info("an earlier rebuild was cut off: what it left is removed, and all is "
                  "read anew");
-    r->scratch = scratch_open(exchange_place_scratch(r->place), r->err, sizeof(r->err));
+    r->scratch = scratch_open(folder_swap_scratch(r->swap), r->err, sizeof(r->err));
     if (r->scratch == NULL)
         return -EIO;
     r->sources = sources_new(r->volumes);
@@ -314,7 +314,7 @@ static void release(struct rebuild *r)
     if (r->loop != NULL)
         loop_free(&r->loop);
     sources_free(&r->sources);
-    exchange_place_free(&r->place);
+    folder_swap_free(&r->swap);
     /* Last: nobody opens what is still being cleared up. */
     if (r->fresh_lock >= 0)
         close(r->fresh_lock);

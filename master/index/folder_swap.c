@@ -1,5 +1,5 @@
 /*
- * See exchange.h.
+ * See folder_swap.h.
  *
  * RENAME_EXCHANGE changes two names at once. The new index first gets the name under
  * which the old one is to be kept, so that after the exchange nothing more has to be
@@ -9,7 +9,7 @@
  * moment there is none: an index is then not opened (folder_make), and the next rebuild
  * puts the new one in place.
  */
-#include "master/index/exchange.h"
+#include "master/index/folder_swap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,7 @@
 
 enum { ADDED_MAX = 64 }; /* bytes added to the index's path */
 
-struct exchange_place {
+struct folder_swap {
     char index[PATH_MAX];
     char parent[PATH_MAX];
     char work[PATH_MAX + ADDED_MAX];
@@ -68,15 +68,15 @@ static int resolve(const char *path, char out[PATH_MAX])
     return err;
 }
 
-static void name_parts(struct exchange_place *p)
+static void name_parts(struct folder_swap *s)
 {
     char copy[PATH_MAX];
 
-    snprintf(copy, sizeof(copy), "%s", p->index);
-    snprintf(p->parent, sizeof(p->parent), "%s", dirname(copy));
-    snprintf(p->work, sizeof(p->work), "%s" FOLDER_WORK, p->index);
-    snprintf(p->fresh, sizeof(p->fresh), "%s" FOLDER_WORK "/" FOLDER_FRESH, p->index);
-    snprintf(p->scratch, sizeof(p->scratch), "%s" FOLDER_WORK "/scratch", p->index);
+    snprintf(copy, sizeof(copy), "%s", s->index);
+    snprintf(s->parent, sizeof(s->parent), "%s", dirname(copy));
+    snprintf(s->work, sizeof(s->work), "%s" FOLDER_WORK, s->index);
+    snprintf(s->fresh, sizeof(s->fresh), "%s" FOLDER_WORK "/" FOLDER_FRESH, s->index);
+    snprintf(s->scratch, sizeof(s->scratch), "%s" FOLDER_WORK "/scratch", s->index);
 }
 
 static bool is_there(const char *path)
@@ -108,37 +108,37 @@ static int remove_tree(const char *path)
     return nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS) == 0 ? 0 : -errno;
 }
 
-/* --- the exchange ------------------------------------------------------------------ */
+/* --- the swap ---------------------------------------------------------------------- */
 
 /* The new name is on disk when this returns 0. Where that cannot be known it is renamed
  * back: *moved tells whether `to` is the new name all the same. */
-static int rename_synced(const struct exchange_place *p, const char *from, const char *to,
+static int rename_synced(const struct folder_swap *s, const char *from, const char *to,
                          unsigned flags, bool *moved)
 {
     *moved = renameat2(AT_FDCWD, from, AT_FDCWD, to, flags) == 0;
     if (!*moved)
         return -errno;
-    int err = folder_sync(p->parent);
+    int err = folder_sync(s->parent);
     if (err != 0 && renameat2(AT_FDCWD, to, AT_FDCWD, from, flags) == 0) {
         *moved = false;
-        folder_sync(p->parent);
+        folder_sync(s->parent);
     }
     return err;
 }
 
 /* Nobody needs to know whether it is on disk. */
-static bool rename_back(const struct exchange_place *p, const char *from, const char *to)
+static bool rename_back(const struct folder_swap *s, const char *from, const char *to)
 {
     if (rename(from, to) != 0) {
         log_warn("%s cannot be renamed to %s: %s", from, to, strerror(errno));
         return false;
     }
-    folder_sync(p->parent);
+    folder_sync(s->parent);
     return true;
 }
 
 /* A name that nothing has yet. */
-static int choose_kept(struct exchange_place *p)
+static int choose_kept(struct folder_swap *s)
 {
     time_t now = time(NULL);
     struct tm tm;
@@ -147,74 +147,74 @@ static int choose_kept(struct exchange_place *p)
     gmtime_r(&now, &tm);
     strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm);
     for (int i = 1; i < 1000; i++) {
-        int n = snprintf(p->kept, sizeof(p->kept), "%s.old-%s", p->index, stamp);
+        int n = snprintf(s->kept, sizeof(s->kept), "%s.old-%s", s->index, stamp);
         if (i > 1)
-            snprintf(p->kept + n, sizeof(p->kept) - (size_t)n, "-%d", i);
-        if (!is_there(p->kept))
+            snprintf(s->kept + n, sizeof(s->kept) - (size_t)n, "-%d", i);
+        if (!is_there(s->kept))
             return 0;
     }
     return -EEXIST;
 }
 
 /* One after the other, for want of an exchange. *away: the old one is not where it was. */
-static int swap_by_two(struct exchange_place *p, bool *away)
+static int swap_by_two(struct folder_swap *s, bool *away)
 {
     bool placed;
-    int err = rename_synced(p, p->index, p->kept, 0, away);
+    int err = rename_synced(s, s->index, s->kept, 0, away);
     if (err != 0)
         return err;
     CRASH_POINT("rebuild: there is no index");
-    err = rename_synced(p, p->fresh, p->index, 0, &placed);
+    err = rename_synced(s, s->fresh, s->index, 0, &placed);
     if (err != 0 && !placed)
-        *away = !rename_back(p, p->kept, p->index);
+        *away = !rename_back(s, s->kept, s->index);
     return err;
 }
 
-int exchange_place_swap(struct exchange_place *p, const char **kept)
+int folder_swap_names(struct folder_swap *s, const char **kept)
 {
     bool named, away;
 
     *kept = NULL;
-    int err = choose_kept(p);
+    int err = choose_kept(s);
     if (err == 0)
-        err = folder_sync(p->work);
+        err = folder_sync(s->work);
     if (err != 0)
         return err;
-    err = rename_synced(p, p->fresh, p->kept, 0, &named);
+    err = rename_synced(s, s->fresh, s->kept, 0, &named);
     if (err != 0) {
         if (named)
-            log_warn("%s is the new index, which nothing uses", p->kept);
+            log_warn("%s is the new index, which nothing uses", s->kept);
         return err;
     }
     CRASH_POINT("rebuild: the new index has the old one's later name");
-    err = rename_synced(p, p->kept, p->index, RENAME_EXCHANGE, &away);
-    if (err != 0 && !away && rename_back(p, p->kept, p->fresh) &&
+    err = rename_synced(s, s->kept, s->index, RENAME_EXCHANGE, &away);
+    if (err != 0 && !away && rename_back(s, s->kept, s->fresh) &&
         (err == -EINVAL || err == -ENOSYS || err == -EOPNOTSUPP))
-        err = swap_by_two(p, &away);
+        err = swap_by_two(s, &away);
     if (err == 0 || away)
-        *kept = p->kept;
+        *kept = s->kept;
     return err;
 }
 
-void exchange_place_forget(struct exchange_place *p)
+void folder_swap_forget(struct folder_swap *s)
 {
-    int err = remove_tree(p->kept);
+    int err = remove_tree(s->kept);
 
     if (err != 0)
-        log_warn("%s cannot be removed: %s", p->kept, strerror(-err));
+        log_warn("%s cannot be removed: %s", s->kept, strerror(-err));
 }
 
 /* --- making and ending ------------------------------------------------------------- */
 
 /* There is no index, but a new one that was to become it. */
-static int end_cut_off(struct exchange_place *p)
+static int end_cut_off(struct folder_swap *s)
 {
     bool moved;
     int fd;
-    int err = folder_lock(p->fresh, &fd);
+    int err = folder_lock(s->fresh, &fd);
 
     if (err == 0)
-        err = rename_synced(p, p->fresh, p->index, 0, &moved);
+        err = rename_synced(s, s->fresh, s->index, 0, &moved);
     if (fd >= 0)
         close(fd);
     if (err == 0)
@@ -222,71 +222,71 @@ static int end_cut_off(struct exchange_place *p)
     return err;
 }
 
-struct exchange_place *exchange_place_new(const char *path, char *err, size_t errlen)
+struct folder_swap *folder_swap_new(const char *path, char *err, size_t errlen)
 {
-    struct exchange_place *p = xcalloc(1, sizeof(*p));
-    int r = resolve(path, p->index);
+    struct folder_swap *s = xcalloc(1, sizeof(*s));
+    int r = resolve(path, s->index);
 
     if (r == 0) {
-        name_parts(p);
-        if (!is_there(p->index) && is_there(p->fresh))
-            r = end_cut_off(p);
+        name_parts(s);
+        if (!is_there(s->index) && is_there(s->fresh))
+            r = end_cut_off(s);
     }
     if (r != 0) {
         snprintf(err, errlen, "index %s: %s", path,
                  r == -EBUSY ? "another process has it open" : strerror(-r));
         goto fail;
     }
-    if (is_mount(p->index)) {
+    if (is_mount(s->index)) {
         snprintf(err, errlen,
                  "index %s: a file system is mounted there, so that no other folder can "
                  "take its place: use a folder within",
                  path);
         goto fail;
     }
-    return p;
+    return s;
 fail:
-    free(p);
+    free(s);
     return NULL;
 }
 
-int exchange_place_make(struct exchange_place *p, bool *left)
+int folder_swap_make(struct folder_swap *s, bool *left)
 {
-    *left = is_there(p->work);
-    int err = remove_tree(p->work);
+    *left = is_there(s->work);
+    int err = remove_tree(s->work);
     if (err != 0)
         return err;
-    if (mkdir(p->work, 0777) != 0)
+    if (mkdir(s->work, 0777) != 0)
         return -errno;
-    p->made = true;
+    s->made = true;
     return 0;
 }
 
-void exchange_place_free(struct exchange_place **pp)
+void folder_swap_free(struct folder_swap **sp)
 {
-    struct exchange_place *p = *pp;
+    struct folder_swap *s = *sp;
 
-    *pp = NULL;
-    if (p == NULL)
+    *sp = NULL;
+    if (s == NULL)
         return;
     /* Where there is no index, what lies there is to become it. */
-    int err = p->made && is_there(p->index) ? remove_tree(p->work) : 0;
+    int err = s->made && is_there(s->index) ? remove_tree(s->work) : 0;
     if (err != 0)
-        log_warn("%s cannot be removed: %s", p->work, strerror(-err));
-    free(p);
+        log_warn("%s cannot be removed: %s", s->work, strerror(-err));
+    free(s);
 }
 
-const char *exchange_place_index(const struct exchange_place *p)
+const char *folder_swap_index(const struct folder_swap *s)
 {
-    return p->index;
+    return s->index;
 }
 
-const char *exchange_place_fresh(const struct exchange_place *p)
+const char *folder_swap_fresh(const struct folder_swap *s)
 {
-    return p->fresh;
+    return s->fresh;
 }
 
-const char *exchange_place_scratch(const struct exchange_place *p)
+const char *folder_swap_scratch(const struct folder_swap *s)
 {
-    return p->scratch;
+    return s->scratch;
 }

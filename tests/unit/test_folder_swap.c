@@ -21,7 +21,7 @@
 #include <cmocka.h>
 
 #include "common/log.h"
-#include "master/index/exchange.h"
+#include "master/index/folder_swap.h"
 
 enum { CALLS_MAX = 16 };
 
@@ -98,32 +98,32 @@ static void assert_is_ended(const char *index)
 
     memcpy(failing, fails, sizeof(fails));
     memset(fails, 0, sizeof(fails));
-    struct exchange_place *place = exchange_place_new(index, err, sizeof(err));
-    assert_non_null(place);
+    struct folder_swap *swap = folder_swap_new(index, err, sizeof(err));
+    assert_non_null(swap);
     assert_true(is_index(index, "new"));
-    exchange_place_free(&place);
+    folder_swap_free(&swap);
     memcpy(fails, failing, sizeof(fails));
     calls = made;
 }
 
-/* One exchange with these faults; 0: all was well. */
-static int exchange(void)
+/* One swap with these faults; 0: all was well. */
+static int swap_once(void)
 {
-    char dir[] = "/tmp/exchange-XXXXXX", index[64], err[512];
+    char dir[] = "/tmp/swap-XXXXXX", index[64], err[512];
     const char *kept = "";
     bool left;
 
     assert_non_null(mkdtemp(dir));
     snprintf(index, sizeof(index), "%s/db", dir);
     make_index(index, "old");
-    struct exchange_place *place = exchange_place_new(index, err, sizeof(err));
-    assert_non_null(place);
-    assert_int_equal(exchange_place_make(place, &left), 0);
-    make_index(exchange_place_fresh(place), "new");
+    struct folder_swap *swap = folder_swap_new(index, err, sizeof(err));
+    assert_non_null(swap);
+    assert_int_equal(folder_swap_make(swap, &left), 0);
+    make_index(folder_swap_fresh(swap), "new");
 
     calls = 0;
     unsynced = true;
-    int r = exchange_place_swap(place, &kept);
+    int r = folder_swap_names(swap, &kept);
     if (r == 0) {
         assert_true(is_index(index, "new"));
         assert_true(is_index(kept, "old"));
@@ -133,11 +133,10 @@ static int exchange(void)
     } else {
         assert_true(is_index(kept, "old"));
         /* There is an index, or one for the next rebuild to put there. */
-        assert_true(is_index(index, "new") ||
-                    is_index(exchange_place_fresh(place), "new"));
+        assert_true(is_index(index, "new") || is_index(folder_swap_fresh(swap), "new"));
     }
     bool waits = access(index, F_OK) != 0;
-    exchange_place_free(&place);
+    folder_swap_free(&swap);
     if (waits)
         assert_is_ended(index);
     assert_int_equal(nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
@@ -164,9 +163,9 @@ static void calls_fail(void **state)
     for (int i = 0; i < 2; i++) {
         can_exchange = i == 1;
         memset(fails, 0, sizeof(fails));
-        assert_int_equal(exchange(), 0);
+        assert_int_equal(swap_once(), 0);
         while (next_combination())
-            exchange();
+            swap_once();
     }
 }
 
@@ -177,5 +176,5 @@ int main(void)
     };
 
     log_set_level(LOG_LEVEL_ERROR);
-    return cmocka_run_group_tests_name("exchange", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("folder_swap", tests, NULL, NULL);
 }
