@@ -7,11 +7,11 @@
  */
 #include "master/job_command.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "common/log.h"
 #include "master/jobs/progress.h"
+#include "master/jobs/tally.h"
 #include "master/jobs/watch.h"
 #include "master/server.h"
 
@@ -100,22 +100,17 @@ static int status(void *arg)
 {
     struct command *c = arg;
     struct job_counts counts;
-    char done[32], rate[32], changed[32], failed[32];
+    char text[TALLY_MAX], removals[32];
 
     job_counts(c->job, &counts);
     progress_free(&c->progress);
-    log_info("%s: %s keys in %" PRIu64 ".%u s, %s/s: %s %s, %s failed", c->kind->name,
-             progress_number(counts.done, done), counts.took_ms / 1000,
-             (unsigned)(counts.took_ms % 1000 / 100),
-             progress_number(progress_rate(counts.done, counts.took_ms), rate),
-             progress_number(counts.changed, changed), c->kind->changed,
-             progress_number(counts.failed, failed));
+    log_info("%s: %s", c->kind->name, tally_text(c->kind, &counts, true, text));
     if (counts.state != JOB_ENDED)
         log_info("%s: stopped; running it again goes on", c->kind->name);
     if (c->removals > 0)
         log_info("%s: a master will clear %s places when their volumes answer",
-                 c->kind->name, progress_number(c->removals, done));
-    return counts.state == JOB_ENDED && counts.failed == 0 ? 0 : 1;
+                 c->kind->name, progress_number(c->removals, removals));
+    return tally_is_well(&counts) ? 0 : 1;
 }
 
 int job_command(const struct config *config, const struct job_kind *kind,

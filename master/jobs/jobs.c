@@ -12,6 +12,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "master/jobs/progress.h"
+#include "master/jobs/tally.h"
 
 enum { KINDS_MAX = 4 };
 
@@ -65,17 +66,15 @@ static void on_over(void *arg)
     struct jobs *jobs = arg;
     struct job_counts counts;
     const struct job_kind *kind;
+    char text[TALLY_MAX];
 
     pthread_mutex_lock(&jobs->lock);
     kind = job_kind_of(jobs->running);
     job_counts(jobs->running, &counts);
     jobs->running = NULL;
     pthread_mutex_unlock(&jobs->lock);
-    log_info("%s: %s after %" PRIu64 " s: %" PRIu64 " keys, %" PRIu64 " %s, %" PRIu64
-             " failed",
-             kind->name, counts.state == JOB_ENDED ? "done" : "stopped",
-             counts.took_ms / 1000, counts.done, counts.changed, kind->changed,
-             counts.failed);
+    log_info("%s: %s: %s", kind->name, counts.state == JOB_ENDED ? "done" : "stopped",
+             tally_text(kind, &counts, true, text));
 }
 
 /* Under the lock: where the last one of that kind is kept, which is let go of. */

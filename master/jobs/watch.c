@@ -5,7 +5,6 @@
  */
 #include "master/jobs/watch.h"
 
-#include <inttypes.h>
 #include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +17,7 @@
 #include "common/workers.h"
 #include "master/client_config.h"
 #include "master/jobs/progress.h"
+#include "master/jobs/tally.h"
 
 enum {
     POLL_MS = 500,
@@ -97,7 +97,13 @@ static const json_t *find_job(const struct watched *w, const json_t *answer)
 static void conclude(struct watched *w, const json_t *job)
 {
     const json_t *failures = json_object_get(job, "failures");
-    bool whole = strcmp(text(job, "state"), "ended") == 0;
+    const struct job_counts counts = {
+        .state = strcmp(text(job, "state"), "ended") == 0 ? JOB_ENDED : JOB_STOPPED,
+        .done = (uint64_t)number(job, "done"),
+        .changed = (uint64_t)number(job, "changed"),
+        .failed = (uint64_t)number(job, "failed"),
+    };
+    char told[TALLY_MAX];
 
     progress_free(&w->progress);
     for (size_t i = 0; i < json_array_size(failures); i++) {
@@ -106,16 +112,13 @@ static void conclude(struct watched *w, const json_t *job)
         fprintf(stderr, "%s: %s: %s\n", w->kind->name, text(failure, "path"),
                 text(failure, "why"));
     }
-    if ((size_t)number(job, "failed") > json_array_size(failures))
+    if (counts.failed > json_array_size(failures))
         fprintf(stderr, "%s: those were the last; all are in the master's log\n",
                 w->kind->name);
-    fprintf(stderr,
-            "%s: %s: %" JSON_INTEGER_FORMAT " keys, %" JSON_INTEGER_FORMAT
-            " %s, %" JSON_INTEGER_FORMAT " failed\n",
-            w->kind->name, whole ? "done" : "stopped; running it again goes on",
-            number(job, "done"), number(job, "changed"), w->kind->changed,
-            number(job, "failed"));
-    leave(w, whole && number(job, "failed") == 0 ? 0 : 1);
+    fprintf(stderr, "%s: %s: %s\n", w->kind->name,
+            counts.state == JOB_ENDED ? "done" : "stopped; running it again goes on",
+            tally_text(w->kind, &counts, false, told));
+    leave(w, tally_is_well(&counts) ? 0 : 1);
 }
 
 static void take_state(struct watched *w, const json_t *answer)
