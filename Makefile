@@ -150,7 +150,8 @@ $(OBJ)/bench/fill: $(OBJ)/tests/bench/fill.o $(MASTER_O) $(COMMON_O)
 # run finds goes to build/fuzz: crashes beside the fuzzers, new inputs to build/fuzz/corpus/X.
 FUZZ_O    := build/fuzz/obj
 FUZZ_SAN  := address,undefined
-FUZZ_OPT  := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all
+FUZZ_OPT  := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all \
+             -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
 FUZZ_LIB  := $(patsubst $(OBJ)/%,$(FUZZ_O)/%,$(COMMON_O) $(MASTER_O) $(VOLUMED_O))
 FUZZ_DICT  = $(addprefix -dict=,$(wildcard tests/fuzz/$*.dict))
 
