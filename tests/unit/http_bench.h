@@ -425,6 +425,20 @@ static inline void run_two(struct peer *peer, struct probe *p,
     probe_free(p);
 }
 
+/* So many probes, which next() begins and, as then(), begins again; runs until it begins
+ * none. To be freed, with each probe. */
+static inline struct probe *run_many(struct bench *b, int n, void (*next)(struct probe *))
+{
+    struct probe *probes = calloc((size_t)n, sizeof *probes);
+    b->probe = probes;
+    for (int i = 0; i < n; i++) {
+        probes[i] = (struct probe){.bench = b, .then = next};
+        next(&probes[i]);
+    }
+    loop_run(b->loop);
+    return probes;
+}
+
 /* Takes nothing of the body for 200 ms, then all. */
 static inline size_t take_none(struct call *call, struct block *block, const char *data,
                                size_t len)

@@ -14,13 +14,20 @@ static bool read_pattern(int c, size_t len)
     return right;
 }
 
-/* Serves one GET, takes another request on the same connection and drops it without a
- * word. */
-static void drop_second(struct peer *peer, size_t body)
+/* Serves one request; the connection stays. */
+static int serve_first(struct peer *peer)
 {
     int c = peer_accept(peer);
     CHECK(peer, peer_head(peer, c));
     peer_say(c, "HTTP/1.1 204 No Content\r\n\r\n");
+    return c;
+}
+
+/* Serves one GET, takes another request on the same connection and drops it without a
+ * word. */
+static void drop_second(struct peer *peer, size_t body)
+{
+    int c = serve_first(peer);
     CHECK(peer, peer_head(peer, c));
     CHECK(peer, peer_read(c, NULL, body));
     close(c);
@@ -41,9 +48,7 @@ static void serve_resent(struct peer *peer)
 /* Is gone when the next request comes, and the client has not looked. */
 static void close_unnoticed(struct peer *peer)
 {
-    int c = peer_accept(peer);
-    CHECK(peer, peer_head(peer, c));
-    peer_say(c, "HTTP/1.1 204 No Content\r\n\r\n");
+    int c = serve_first(peer);
     close(c);
     atomic_store(&peer->step, 1);
     serve_resent(peer);
@@ -70,21 +75,19 @@ static void drop_all(struct peer *peer)
 
 static void drop_then_refuse(struct peer *peer)
 {
-    int c = peer_accept(peer);
-    CHECK(peer, peer_head(peer, c));
-    peer_say(c, "HTTP/1.1 204 No Content\r\n\r\n");
+    int c = serve_first(peer);
     CHECK(peer, peer_head(peer, c));
     shutdown(peer->fd, SHUT_RDWR);
     peer_reset(c);
 }
 
-static struct peer *unnoticed;
+static struct peer *playing; /* now */
 
 static void put_unnoticing(struct probe *p)
 {
     if (p->steps > 1)
         return;
-    while (atomic_load(&unnoticed->step) == 0)
+    while (atomic_load(&playing->step) == 0)
         usleep(1000);
     probe_begin(p, "PUT", HTTP_BODY_LENGTH, RESEND_BODY);
 }
@@ -107,35 +110,37 @@ static void delete_second(struct probe *p)
         probe_begin(p, "DELETE", HTTP_BODY_NONE, 0);
 }
 
+/* A GET to a peer that plays `script`, and what then() begins once it is over. */
+static struct probe run_again(void (*script)(struct peer *), void (*then)(struct probe *),
+                              int connections, enum call_result result)
+{
+    struct probe p;
+    struct peer *peer = peer_new(script, NULL);
+    playing = peer;
+    run_two(peer, &p, then);
+    assert_int_equal(peer_end(peer), connections);
+    assert_int_equal(p.result, result);
+    return p;
+}
+
 static void test_resend(void **state)
 {
     struct probe p;
-    struct peer *peer;
     (void)state;
-    peer = unnoticed = peer_new(close_unnoticed, NULL);
-    run_two(peer, &p, put_unnoticing);
-    assert_int_equal(peer_end(peer), 2);
-    assert_int_equal(p.result, CALL_OK);
+    p = run_again(close_unnoticed, put_unnoticing, 2, CALL_OK);
     assert_int_equal(p.status, 201);
     assert_true(p.sent_all);
 
-    peer = peer_new(drop_get, NULL); /* read and dropped, but it may be asked twice */
-    run_two(peer, &p, get_again);
-    assert_int_equal(peer_end(peer), 2);
-    assert_int_equal(p.result, CALL_OK);
+    /* Read and dropped, but it may be asked twice; */
+    p = run_again(drop_get, get_again, 2, CALL_OK);
     assert_int_equal(p.status, 200);
 
-    peer = peer_new(drop_all, NULL); /* once, not for ever */
-    run_two(peer, &p, get_again);
-    assert_int_equal(peer_end(peer), 2);
-    assert_int_equal(p.result, CALL_BROKEN);
+    /* once, not for ever. */
+    p = run_again(drop_all, get_again, 2, CALL_BROKEN);
     assert_true(p.sent_all && p.sent_any);
 
     /* It has seen bytes of the request: that is not "refused" any more. */
-    peer = peer_new(drop_then_refuse, NULL);
-    run_two(peer, &p, get_again);
-    assert_int_equal(peer_end(peer), 1);
-    assert_int_equal(p.result, CALL_BROKEN);
+    p = run_again(drop_then_refuse, get_again, 1, CALL_BROKEN);
     assert_true(p.sent_any);
 }
 
@@ -162,9 +167,7 @@ static void put_large_second(struct probe *p)
 
 static void answer_a_byte_second(struct peer *peer)
 {
-    int c = peer_accept(peer);
-    CHECK(peer, peer_head(peer, c));
-    peer_say(c, "HTTP/1.1 204 No Content\r\n\r\n");
+    int c = serve_first(peer);
     CHECK(peer, peer_head(peer, c));
     CHECK(peer, peer_read(c, NULL, RESEND_BODY));
     peer_say(c, "H");
@@ -173,32 +176,21 @@ static void answer_a_byte_second(struct peer *peer)
 
 static void test_no_resend(void **state)
 {
-    struct probe p = {0};
+    struct probe p;
     struct bench b;
-    struct peer *peer;
     (void)state;
     /* The server has all of it, and may carry it out after all. */
-    peer = peer_new(drop_put, NULL);
-    run_two(peer, &p, put_second);
-    assert_int_equal(peer_end(peer), 1);
-    assert_int_equal(p.result, CALL_BROKEN);
+    p = run_again(drop_put, put_second, 1, CALL_BROKEN);
     assert_true(p.sent_all);
-    peer = peer_new(drop_delete, NULL);
-    run_two(peer, &p, delete_second);
-    assert_int_equal(peer_end(peer), 1);
-    assert_int_equal(p.result, CALL_BROKEN);
+    p = run_again(drop_delete, delete_second, 1, CALL_BROKEN);
     assert_true(p.sent_all);
 
-    peer = peer_new(drop_large, NULL); /* more sent than is held */
-    run_two(peer, &p, put_large_second);
-    assert_int_equal(peer_end(peer), 1);
-    assert_int_equal(p.result, CALL_BROKEN);
+    /* More is sent than is held. */
+    p = run_again(drop_large, put_large_second, 1, CALL_BROKEN);
     assert_true(p.sent_any && !p.sent_all);
 
-    peer = peer_new(answer_a_byte_second, NULL); /* an answer had begun */
-    run_two(peer, &p, put_second);
-    assert_int_equal(peer_end(peer), 1);
-    assert_int_equal(p.result, CALL_BROKEN);
+    /* An answer had begun. */
+    run_again(answer_a_byte_second, put_second, 1, CALL_BROKEN);
 
     bench_open(&b); /* a fresh connection */
     p = (struct probe){0};
@@ -210,9 +202,7 @@ static void test_no_resend(void **state)
 /* The connection closes while the call on it waits for its body's first byte. */
 static void close_under_corked(struct peer *peer)
 {
-    int c = peer_accept(peer);
-    CHECK(peer, peer_head(peer, c));
-    peer_say(c, "HTTP/1.1 204 No Content\r\n\r\n");
+    int c = serve_first(peer);
     usleep(30 * 1000);
     close(c);
     serve_resent(peer);
@@ -240,20 +230,14 @@ static void put_late(struct probe *p)
 
 static void test_closed_before_body(void **state)
 {
-    struct probe p;
-    struct peer *peer = peer_new(close_under_corked, NULL);
     (void)state;
-    run_two(peer, &p, put_late);
-    assert_int_equal(peer_end(peer), 2);
-    assert_int_equal(p.result, CALL_OK);
+    struct probe p = run_again(close_under_corked, put_late, 2, CALL_OK);
     assert_int_equal(p.status, 201);
 }
 
 static void serve_empty_put(struct peer *peer)
 {
-    int c = peer_accept(peer);
-    CHECK(peer, peer_head(peer, c));
-    peer_say(c, "HTTP/1.1 204 No Content\r\n\r\n");
+    int c = serve_first(peer);
     CHECK(peer, peer_head(peer, c));
     CHECK(peer, strstr(peer->head, "\r\nContent-Length: 0\r\n") != NULL);
     peer_say(c, "HTTP/1.1 411 Length Required\r\nContent-Length: 0\r\n\r\n");
@@ -269,12 +253,8 @@ static void put_empty(struct probe *p)
 
 static void test_empty_body(void **state)
 {
-    struct probe p;
-    struct peer *peer = peer_new(serve_empty_put, NULL);
     (void)state;
-    run_two(peer, &p, put_empty);
-    assert_int_equal(peer_end(peer), 1);
-    assert_int_equal(p.result, CALL_OK);
+    struct probe p = run_again(serve_empty_put, put_empty, 1, CALL_OK);
     assert_int_equal(p.status, 411);
     assert_true(p.sent_all);
 }

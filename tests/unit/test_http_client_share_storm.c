@@ -77,20 +77,14 @@ static void storm_cancel(struct bench *b)
 static void test_storm(void **state)
 {
     struct bench b;
-    struct probe *probes = calloc(STORM, sizeof *probes);
     struct peer *peer = peer_new(accept_all, NULL);
     (void)state;
     bench_open(&b);
     b.port = peer->port;
-    b.probe = probes;
     b.on_timer = storm_cancel;
     bench_client(&b);
     timer_set(b.loop, &b.timer, 1);
-    for (int i = 0; i < STORM; i++) {
-        probes[i] = (struct probe){.bench = &b, .then = storm_next};
-        storm_next(&probes[i]);
-    }
-    loop_run(b.loop);
+    struct probe *probes = run_many(&b, STORM, storm_next);
     for (int i = 0; i < STORM; i++)
         assert_int_equal(probes[i].steps, STORM_ROUNDS);
     bench_close(&b);
