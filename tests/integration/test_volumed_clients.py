@@ -8,6 +8,8 @@ import socket
 import statistics
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from volume_client import Client, everything, running
 
 LIMITS = ("-head-timeout", "-body-timeout", "-send-timeout", "-idle-timeout")
 BIG = 32 * MIB
+ASK_BIG = b"GET /big HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
 def limited_to(limit: str, folder: Path) -> Volume:
@@ -45,6 +48,28 @@ def descriptors(server: Server) -> int:
 def rss(server: Server) -> int:
     pages = int(Path(f"/proc/{server.pid}/statm").read_text().split()[1])
     return pages * resource.getpagesize()
+
+
+@contextmanager
+def serving_big(volume: Volume) -> Iterator[None]:
+    """It runs, and has what ASK_BIG asks for: more than sockets take at once."""
+    with running(volume):
+        (volume.root / "big").write_bytes(b"b" * BIG)
+        yield
+
+
+@contextmanager
+def cutting(volume: Volume, room: int) -> Iterator[int]:
+    """What is connected in here costs the server less memory than `room` and the others nothing,
+    and is cut. Gives its descriptors before."""
+    Client(volume).works("sv00")
+    before, memory = descriptors(volume), rss(volume)
+    yield before
+    grown = rss(volume) - memory
+    Client(volume).works("sv00")
+    wait_until(lambda: descriptors(volume) <= before, 20, "they are cut")
+    print(f"grown by {grown // 1024} KiB")
+    assert SANITIZER or grown < room
 
 
 def wait_for_end(wire: Wire) -> None:
@@ -108,71 +133,53 @@ def test_a_head_in_crumbs(volume):
 
 def test_readers_that_take_nothing(patient):
     """They are cut, and the file is not in our memory meanwhile."""
-    with running(patient):
-        (patient.root / "big").write_bytes(b"b" * BIG)
-        Client(patient).works("sv00")
-        before, memory = descriptors(patient), rss(patient)
+    with serving_big(patient), cutting(patient, 8 * MIB) as before:
         wires = [Wire(patient.address) for _ in range(100)]
         for wire in wires:
-            wire.send(b"GET /big HTTP/1.1\r\nHost: h\r\n\r\n")
+            wire.send(ASK_BIG)
         wait_until(lambda: all(wire.readable() for wire in wires), 20, "the beginnings")
         assert descriptors(patient) >= before + 100
-        grown = rss(patient) - memory
-        Client(patient).works("sv00")
-        wait_until(lambda: descriptors(patient) <= before, 20, "they are cut")
-        for wire in wires:
-            wire.close()
-        print(f"100 readers: {grown // 1024} KiB")
-        assert SANITIZER or grown < 8 * MIB
+    for wire in wires:
+        wire.close()
 
 
 def test_a_reader_in_crumbs(volume):
     """A byte now and then is nothing that the server sees taken."""
-    with running(volume):
-        (volume.root / "big").write_bytes(b"b" * BIG)
-        with Wire(volume.address) as wire:
-            wire.send(b"GET /big HTTP/1.1\r\nHost: h\r\n\r\n")
-            wait_until(wire.readable, 10, "the beginning")
-            before = descriptors(volume)
-            deadline = time.monotonic() + 30
-            while descriptors(volume) >= before:
-                assert len(wire.socket.recv(1)) == 1
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+    with serving_big(volume), Wire(volume.address) as wire:
+        wire.send(ASK_BIG)
+        wait_until(wire.readable, 10, "the beginning")
+        before = descriptors(volume)
+        deadline = time.monotonic() + 30
+        while descriptors(volume) >= before:
+            assert len(wire.socket.recv(1)) == 1
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
 
 def test_a_steady_reader_is_not_cut(patient):
     """For longer than the limit, but always something."""
-    with running(patient):
-        (patient.root / "big").write_bytes(b"b" * BIG)
-        with Wire(patient.address) as wire:
-            wire.send(b"GET /big HTTP/1.1\r\nHost: h\r\n\r\n")
-            left, begun = BIG, time.monotonic()
-            while left > 0:
-                got = len(wire.socket.recv(MIB))
-                assert got, "cut"
-                left -= got
-                if time.monotonic() < begun + 5:
-                    time.sleep(0.1)
+    with serving_big(patient), Wire(patient.address) as wire:
+        wire.send(ASK_BIG)
+        left, begun = BIG, time.monotonic()
+        while left > 0:
+            got = len(wire.socket.recv(MIB))
+            assert got, "cut"
+            left -= got
+            if time.monotonic() < begun + 5:
+                time.sleep(0.1)
 
 
 def test_bodies_that_stop(patient):
     """What has come of them is not all in memory."""
     with running(patient):
-        Client(patient).works("sv00")
-        before, memory = descriptors(patient), rss(patient)
-        wires = [Wire(patient.address) for _ in range(300)]
-        for number, wire in enumerate(wires):
-            size = 200_000 if number % 2 else 2_000_000
-            head = f"PUT /sv00/aa/{number} HTTP/1.1\r\nHost: h\r\nContent-Length: {size}\r\n\r\n"
-            wire.send(head.encode() + b"v" * 199_999)
-        grown = rss(patient) - memory
-        Client(patient).works("sv00")
-        wait_until(lambda: descriptors(patient) <= before, 20, "they are cut")
+        with cutting(patient, 64 * MIB):
+            wires = [Wire(patient.address) for _ in range(300)]
+            for number, wire in enumerate(wires):
+                size = 200_000 if number % 2 else 2_000_000
+                head = f"PUT /sv00/aa/{number} HTTP/1.1\r\nHost: h\r\nContent-Length: {size}"
+                wire.send(head.encode() + b"\r\n\r\n" + b"v" * 199_999)
         for wire in wires:
             wire.close()
-        print(f"300 bodies of which 200 kB came: {grown // 1024} KiB")
-        assert SANITIZER or grown < 64 * MIB
         assert everything(patient.root / "sv00") == ["aa", "aa/bb"]
 
 
