@@ -78,7 +78,7 @@ static void late(struct errand *errand)
 
 struct errands *errands_new(struct standby *standby, struct workers *workers)
 {
-    struct errands *e = xcalloc(1, sizeof *e);
+    struct errands *e = xcalloc(1, sizeof(*e));
     e->standby = standby;
     e->workers = workers;
     pthread_mutex_init(&e->lock, NULL);

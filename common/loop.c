@@ -75,7 +75,7 @@ static void woken(struct watch *watch, uint32_t events)
 
 struct loop *loop_new(void)
 {
-    struct loop *loop = xcalloc(1, sizeof *loop);
+    struct loop *loop = xcalloc(1, sizeof(*loop));
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     loop->wake.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     loop->wake.ready = woken;
@@ -162,8 +162,8 @@ static void wake(struct loop *loop)
 {
     uint64_t one = 1;
     /* Never refused: the counter takes 2^64 of them. */
-    ssize_t n = write(loop->wake.fd, &one, sizeof one);
-    assure(n == sizeof one);
+    ssize_t n = write(loop->wake.fd, &one, sizeof(one));
+    assure(n == sizeof(one));
 }
 
 void loop_stop(struct loop *loop)

@@ -56,15 +56,15 @@ int net_split(struct str authority, int default_port, char host[NET_HOST_MAX + 1
 bool net_numeric(const char *host, int port, struct net_addrs *out)
 {
     struct net_addr *a = &out->addr[0];
-    memset(a, 0, sizeof *a);
+    memset(a, 0, sizeof(*a));
     if (inet_pton(AF_INET, host, &a->u.in.sin_addr) == 1) {
         a->u.in.sin_family = AF_INET;
         a->u.in.sin_port = htons((uint16_t)port);
-        a->len = sizeof a->u.in;
+        a->len = sizeof(a->u.in);
     } else if (inet_pton(AF_INET6, host, &a->u.in6.sin6_addr) == 1) {
         a->u.in6.sin6_family = AF_INET6;
         a->u.in6.sin6_port = htons((uint16_t)port);
-        a->len = sizeof a->u.in6;
+        a->len = sizeof(a->u.in6);
     } else {
         return false;
     }
@@ -77,14 +77,14 @@ int net_resolve(const char *host, int port, struct net_addrs *out)
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *list;
     char service[12];
-    snprintf(service, sizeof service, "%d", port);
+    snprintf(service, sizeof(service), "%d", port);
     hints.ai_flags = AI_NUMERICSERV;
     if (getaddrinfo(host, service, &hints, &list) != 0)
         return -EHOSTUNREACH;
     out->n = 0;
     for (struct addrinfo *ai = list; ai && out->n < NET_MAX_ADDRS; ai = ai->ai_next) {
         struct net_addr *a = &out->addr[out->n];
-        if (ai->ai_addrlen > sizeof a->u)
+        if (ai->ai_addrlen > sizeof(a->u))
             continue;
         memcpy(&a->u, ai->ai_addr, ai->ai_addrlen);
         a->len = ai->ai_addrlen;
@@ -100,9 +100,9 @@ static int listen_on(const struct net_addr *addr, int backlog)
     int fd = socket(addr->u.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     if (addr->u.sa.sa_family == AF_INET6) /* [::] serves IPv4 as well */
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
     if (bind(fd, &addr->u.sa, addr->len) < 0 || listen(fd, backlog) < 0) {
         int err = errno;
         close(fd);
@@ -133,7 +133,7 @@ int net_listen(const char *bind_to, int port, int backlog)
 
 int net_port(int fd)
 {
-    struct net_addr a = {.len = sizeof a.u};
+    struct net_addr a = {.len = sizeof(a.u)};
     if (getsockname(fd, &a.u.sa, &a.len) < 0)
         return -errno;
     return ntohs(a.u.sa.sa_family == AF_INET6 ? a.u.in6.sin6_port : a.u.in.sin_port);
@@ -155,7 +155,7 @@ int net_ip_text(const struct net_addr *a, char text[NET_IP_TEXT])
 
 int net_peer_text(int fd, char text[NET_IP_TEXT])
 {
-    struct net_addr a = {.len = sizeof a.u};
+    struct net_addr a = {.len = sizeof(a.u)};
     return getpeername(fd, &a.u.sa, &a.len) < 0 ? 0 : net_ip_text(&a, text);
 }
 
@@ -175,7 +175,7 @@ int net_connect(const struct net_addr *addr)
 int net_connect_result(int fd)
 {
     int err = 0;
-    socklen_t len = sizeof err;
+    socklen_t len = sizeof(err);
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
         return -errno;
     return -err;
@@ -184,7 +184,7 @@ int net_connect_result(int fd)
 void net_nodelay(int fd)
 {
     int one = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
 bool net_delivered(int fd)

@@ -78,7 +78,7 @@ struct service {
 
 void service_defaults(struct service_config *config)
 {
-    memset(config, 0, sizeof *config);
+    memset(config, 0, sizeof(*config));
     config->drain_ms = 30 * 1000;
     http_server_defaults(&config->http);
 }
@@ -113,7 +113,7 @@ static void give(struct lane *from, int fd)
         http_server_take(to->server, fd);
         return;
     }
-    struct handover *h = xmalloc(sizeof *h);
+    struct handover *h = xmalloc(sizeof(*h));
     h->task.run = run_handover;
     h->to = to;
     h->fd = fd;
@@ -290,7 +290,7 @@ static int cores(void)
 {
     cpu_set_t set;
     CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof set, &set) < 0)
+    if (sched_getaffinity(0, sizeof(set), &set) < 0)
         return 1;
     int n = CPU_COUNT(&set);
     return n < 1 ? 1 : n > LOOPS_MAX ? LOOPS_MAX : n;
@@ -330,13 +330,13 @@ static int lane_open(struct service *service, int number, const char **what)
 
 struct service *service_new(const struct service_config *config, char *err, size_t errlen)
 {
-    struct service *service = xcalloc(1, sizeof *service);
+    struct service *service = xcalloc(1, sizeof(*service));
     const char *what = "listening socket";
     int rc;
     service->config = *config;
     service->listener = -1;
     service->n = config->loops > 0 ? config->loops : cores();
-    service->lanes = xcalloc((size_t)service->n, sizeof *service->lanes);
+    service->lanes = xcalloc((size_t)service->n, sizeof(*service->lanes));
     pthread_mutex_init(&service->spread, NULL);
     service->none_accepts.run = run_none_accepts;
     service->all_drained.run = run_all_drained;
@@ -416,7 +416,7 @@ int service_run(struct service *service)
     for (int i = 0; i < service->n && !err; i++) {
         struct lane *lane = &service->lanes[i];
         char name[24];
-        snprintf(name, sizeof name, "loop-%d", i);
+        snprintf(name, sizeof(name), "loop-%d", i);
         err = thread_start(&lane->thread, name, lane_main, lane);
         lane->started = err == 0;
     }

@@ -21,7 +21,7 @@ static int signal_fd = -1;
 static void wake(int fd)
 {
     uint64_t one = 1;
-    ssize_t n = write(fd, &one, sizeof one);
+    ssize_t n = write(fd, &one, sizeof(one));
     (void)n; /* full means readable */
 }
 
@@ -38,7 +38,7 @@ static void on_ready(struct watch *watch, uint32_t events)
     struct signals *signals = container_of(watch, struct signals, watch);
     uint64_t count;
     (void)events;
-    if (read(watch->fd, &count, sizeof count) < 0)
+    if (read(watch->fd, &count, sizeof(count)) < 0)
         return;
     if (atomic_exchange(&got_reopen, false))
         signals->on_reopen(signals);

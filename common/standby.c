@@ -95,7 +95,7 @@ static void *spare_main(void *arg)
 static bool have_spares(struct standby *s)
 {
     while (s->resting < s->n_watched) {
-        struct spare *spare = xcalloc(1, sizeof *spare);
+        struct spare *spare = xcalloc(1, sizeof(*spare));
         spare->standby = s;
         if (thread_start(&spare->thread, "loop-spare", spare_main, spare) != 0) {
             free(spare);
@@ -113,11 +113,11 @@ static bool have_spares(struct standby *s)
 static bool blocked(int thread)
 {
     char path[48], text[64];
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", thread);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
-    ssize_t n = read(fd, text, sizeof text - 1);
+    ssize_t n = read(fd, text, sizeof(text) - 1);
     close(fd);
     text[n > 0 ? n : 0] = '\0';
     const char *state = strrchr(text, ')'); /* "12 (name) S …" */
@@ -185,7 +185,7 @@ static void *watcher_main(void *arg)
 /* --- the standby ------------------------------------------------------------------- */
 struct standby *standby_new(void)
 {
-    struct standby *s = xcalloc(1, sizeof *s);
+    struct standby *s = xcalloc(1, sizeof(*s));
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->wanted, NULL);
     pthread_cond_init(&s->look, NULL);
@@ -224,7 +224,7 @@ void standby_free(struct standby **sp)
 
 void standby_watch(struct standby *s, struct loop *loop)
 {
-    struct watched *w = xcalloc(1, sizeof *w);
+    struct watched *w = xcalloc(1, sizeof(*w));
     w->loop = loop;
     pthread_mutex_lock(&s->lock);
     w->next = s->watched;

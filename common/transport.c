@@ -43,7 +43,7 @@ static ssize_t plain_sendfile(struct transport *t, int fd, off_t *off, size_t le
 
 static void plain_cork(struct transport *t, int on)
 {
-    setsockopt(t->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+    setsockopt(t->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
 }
 
 static int plain_shutdown(struct transport *t)
@@ -54,7 +54,7 @@ static int plain_shutdown(struct transport *t)
 static void plain_reset(struct transport *t)
 {
     struct linger now = {.l_onoff = 1};
-    setsockopt(t->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    setsockopt(t->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 }
 
 static void plain_close(struct transport *t)

@@ -128,7 +128,7 @@ static void *foreman_main(void *arg);
 static void call(struct crew *crew)
 {
     if (crew->calls >= crew->resting) {
-        struct hand *hand = xcalloc(1, sizeof *hand);
+        struct hand *hand = xcalloc(1, sizeof(*hand));
         hand->crew = crew;
         hand->done_tail = &hand->done;
         if (thread_start(&hand->thread, crew->name, hand_main, hand) != 0) {
@@ -316,14 +316,14 @@ static void *foreman_main(void *arg)
 /* --- crews and queues -------------------------------------------------------------- */
 struct crew *crew_new(const char *name)
 {
-    struct crew *crew = xcalloc(1, sizeof *crew);
+    struct crew *crew = xcalloc(1, sizeof(*crew));
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     pthread_mutex_init(&crew->lock, NULL);
     pthread_cond_init(&crew->called, NULL);
     pthread_cond_init(&crew->armed_or_end, NULL);
     crew->tail = &crew->first;
     crew->most_active = cores > 3 ? (int)cores / 2 : 1;
-    snprintf(crew->name, sizeof crew->name, "%s", name);
+    snprintf(crew->name, sizeof(crew->name), "%s", name);
     return crew;
 }
 
@@ -355,7 +355,7 @@ void crew_free(struct crew **crewp)
 
 struct workers *workers_of(struct crew *crew, enum workers_pace pace, int at_once)
 {
-    struct workers *w = xcalloc(1, sizeof *w);
+    struct workers *w = xcalloc(1, sizeof(*w));
     assure(at_once > 0);
     w->crew = crew;
     w->pace = pace;

@@ -39,7 +39,7 @@ static void page(struct exchange *ex, int status, struct http_fields *fields)
         http_fields_init(fields);
     }
     http_fields_add(fields, "Content-Type", "text/html");
-    int n = snprintf(text, sizeof text,
+    int n = snprintf(text, sizeof(text),
                      "<html>\r\n"
                      "<head><title>%d %s</title></head>\r\n"
                      "<body>\r\n"
@@ -50,7 +50,7 @@ static void page(struct exchange *ex, int status, struct http_fields *fields)
                      "</html>\r\n",
                      status, too_large ? TOO_LARGE : reason, status, reason,
                      too_large ? "<center>" TOO_LARGE "</center>\r\n" : "");
-    assure(n > 0 && (size_t)n < sizeof text);
+    assure(n > 0 && (size_t)n < sizeof(text));
     exchange_reply(ex, status, fields, (struct str){text, (size_t)n});
 }
 
@@ -102,7 +102,7 @@ void answer_location(struct http_fields *fields, const struct shard *shard,
     size_t host_n = host_of(ex, host);
     size_t n = path_encode(path, text);
     if (shard->volumed->port != 80)
-        snprintf(port, sizeof port, ":%d", shard->volumed->port);
+        snprintf(port, sizeof(port), ":%d", shard->volumed->port);
     /* A path so long that its header does not fit is created all the same; the header is
      * then left out. */
     if (host_n + n + query.n + 64 > HTTP_FIELDS_MAX - fields->len)

@@ -40,7 +40,7 @@ static int openat2_call(int dirfd, const char *path, int flags, uint64_t resolve
 {
     struct open_how how = {.flags = (uint64_t)(unsigned)flags | O_CLOEXEC,
                            .resolve = resolve};
-    long fd = syscall(SYS_openat2, dirfd, path, &how, sizeof how);
+    long fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
     return fd < 0 ? -errno : (int)fd;
 }
 
@@ -96,7 +96,7 @@ static void go(struct walk *w, int fd)
 static int step(struct walk *w, const char *piece, size_t n)
 {
     char name[NAME_MAX + 1];
-    if (n > NAME_MAX || w->n + n + 1 >= sizeof w->done)
+    if (n > NAME_MAX || w->n + n + 1 >= sizeof(w->done))
         return -ENAMETOOLONG;
     memcpy(name, piece, n);
     name[n] = '\0';
@@ -140,13 +140,13 @@ static int follow(struct walk *w, const char *name, const char *rest)
     char text[PATH_MAX];
     if (++w->links > LINKS_MAX)
         return -ELOOP;
-    ssize_t n = readlinkat(w->at, name, text, sizeof text - 1);
+    ssize_t n = readlinkat(w->at, name, text, sizeof(text) - 1);
     if (n < 0)
         return -errno;
     if (n > 0 && text[0] == '/')
         return -EXDEV;
     size_t left = strlen(rest); /* "", or begins with '/' */
-    if ((size_t)n + left >= sizeof w->todo)
+    if ((size_t)n + left >= sizeof(w->todo))
         return -ENAMETOOLONG;
     memmove(w->todo + n, rest, left + 1); /* rest points into todo */
     memcpy(w->todo, text, (size_t)n);
@@ -162,7 +162,7 @@ static int walk_open(int dirfd, const char *path, int flags)
     size_t len = strlen(path);
     if (path[0] == '/')
         return -EXDEV;
-    if (len >= sizeof w.todo)
+    if (len >= sizeof(w.todo))
         return -ENAMETOOLONG;
     memcpy(w.todo, path, len + 1);
     const char *p = w.todo;
@@ -262,7 +262,7 @@ int beneath_parent(int dirfd, const char *path, bool make, const char **name,
     size_t name_n = strlen(*name);
     /* Also what could be made, step by step, but not be opened again in one. */
     bool too_long = name_n > NAME_MAX;
-    if (n + 1 + name_n >= sizeof way || (too_long && make))
+    if (n + 1 + name_n >= sizeof(way) || (too_long && make))
         return -ENAMETOOLONG;
     memcpy(way, path, n);
     way[n] = '\0';
@@ -309,7 +309,7 @@ int beneath_deepest(int dirfd, const char *path)
 {
     char way[PATH_MAX];
     size_t n = strlen(path);
-    if (n >= sizeof way)
+    if (n >= sizeof(way))
         return -ENAMETOOLONG;
     memcpy(way, path, n + 1);
     for (;;) {

@@ -36,7 +36,7 @@ struct byteranges *byteranges_new(int fd, int64_t size, const char *type,
                                   struct range *ranges, int n, struct workers *readers)
 {
     static atomic_uint_fast64_t boundaries;
-    struct byteranges *b = xmalloc(sizeof *b);
+    struct byteranges *b = xmalloc(sizeof(*b));
     b->ex = NULL;
     b->readers = readers;
     b->job = (struct job){0};

@@ -190,7 +190,7 @@ void delete_answer(struct shard *shard, struct exchange *ex, const struct path *
         answer_page(ex, 415, NULL);
         return;
     }
-    struct removal *r = xcalloc(1, sizeof *r + path->n + 1);
+    struct removal *r = xcalloc(1, sizeof(*r) + path->n + 1);
     r->job.job.work = removal_work;
     r->job.job.done = removal_done;
     r->job.job.may_lapse = true;

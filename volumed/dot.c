@@ -30,7 +30,7 @@ struct dot {
 
 struct dot *dot_new(int top, const char *name)
 {
-    struct dot *dot = xcalloc(1, sizeof *dot);
+    struct dot *dot = xcalloc(1, sizeof(*dot));
     dot->top = top;
     dot->name = name;
     dot->fd = -1;

@@ -29,7 +29,7 @@ enum {
 /* --- a drive -------------------------------------------------------------------- */
 static struct drive *drive_new(struct drives *drives, const char *name)
 {
-    struct drive *d = xcalloc(1, sizeof *d);
+    struct drive *d = xcalloc(1, sizeof(*d));
     d->drives = drives;
     d->root = drives->root;
     d->name = xstrdup(name);
@@ -296,7 +296,7 @@ int drives_adopt(struct drives *drives, struct str piece, enum settle how,
     struct footing *top;
     struct stat st;
 
-    assure(piece.n < sizeof name);
+    assure(piece.n < sizeof(name));
     memcpy(name, piece.p, piece.n);
     name[piece.n] = '\0';
     *out = NULL;
@@ -320,7 +320,7 @@ struct drives *drives_open(const char *dir, int threads, bool sync, char *err,
                            size_t errlen)
 {
     struct footing *f = NULL;
-    struct drives *drives = xcalloc(1, sizeof *drives);
+    struct drives *drives = xcalloc(1, sizeof(*drives));
     pthread_mutex_init(&drives->lock, NULL);
     drives->threads = threads;
     drives->sync = sync;

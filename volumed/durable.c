@@ -86,7 +86,7 @@ static bool same(const struct inode_id *a, const struct inode_id *b)
 
 struct durable *durable_new(int top)
 {
-    struct durable *d = xcalloc(1, sizeof *d);
+    struct durable *d = xcalloc(1, sizeof(*d));
     pthread_mutex_init(&d->lock, NULL);
     pthread_cond_init(&d->turned, NULL);
     if (identify(top, &d->top))
@@ -148,7 +148,7 @@ static void grow(struct durable *d)
     size_t before = d->slots;
     uint64_t *old = d->known;
     d->slots = before ? before * 2 : KNOWN_FIRST;
-    d->known = xcalloc(d->slots, sizeof *d->known);
+    d->known = xcalloc(d->slots, sizeof(*d->known));
     d->taken = 0;
     for (size_t i = 0; old && i < before; i++) {
         if (!old[i])
@@ -207,7 +207,7 @@ static struct turn *turn_get(struct durable *d, const struct inode_id *folder)
     if (t)
         d->unused = t->next;
     else
-        t = xmalloc(sizeof *t);
+        t = xmalloc(sizeof(*t));
     *t = (struct turn){.folder = *folder, .users = 1, .next = d->turns};
     d->turns = t;
     return t;
@@ -327,8 +327,8 @@ int durable_names(struct durable *d, int fd)
             break;
         }
         err = sync_all(d, steps, n);
-        for (int i = 0; i < n - 1 && n_climbed < (int)(sizeof climbed / sizeof *climbed);
-             i++)
+        for (int i = 0;
+             i < n - 1 && n_climbed < (int)(sizeof(climbed) / sizeof(*climbed)); i++)
             climbed[n_climbed++] = steps[i].folder;
         if (n < 2)
             break;

@@ -79,7 +79,7 @@ int footing_open(int dirfd, const char *name, struct footing **out)
         close(fd);
         return err;
     }
-    struct footing *f = xcalloc(1, sizeof *f);
+    struct footing *f = xcalloc(1, sizeof(*f));
     atomic_init(&f->refs, 1);
     f->fd = fd;
     f->is = is;

@@ -77,7 +77,7 @@ static void add_validators(struct http_fields *fields, const struct stat *st,
     char date[30];
     if (st->st_mtime != -1) { /* nginx's sign for none */
         http_format_date(st->st_mtime, date);
-        http_fields_put(fields, "Last-Modified", (struct str){date, sizeof date - 1});
+        http_fields_put(fields, "Last-Modified", (struct str){date, sizeof(date) - 1});
     }
     http_fields_put(fields, "ETag", etag);
 }
@@ -257,11 +257,11 @@ static int read_folder(struct reading *r)
     int fd = beneath_open(top, r->place.path, O_RDONLY | O_DIRECTORY);
     if (fd < 0)
         return fd;
-    memcpy(r->path + r->n, INDEX, sizeof INDEX);
+    memcpy(r->path + r->n, INDEX, sizeof(INDEX));
     int index = beneath_open(top, r->place.path, O_RDONLY | O_NONBLOCK);
     if (index >= 0) {
         close(fd);
-        r->n += sizeof INDEX - 1;
+        r->n += sizeof(INDEX) - 1;
         r->found.fd = index;
         return 0;
     }
@@ -412,7 +412,7 @@ static void reading_start(struct shard *shard, struct exchange *ex,
 {
     static const struct exchange_ops ops = {
         .body_bad = reading_body_bad, .writable = reading_writable, .over = reading_over};
-    struct reading *r = xcalloc(1, sizeof *r + path->n + sizeof INDEX);
+    struct reading *r = xcalloc(1, sizeof(*r) + path->n + sizeof(INDEX));
     r->job.work = reading_work;
     r->job.done = reading_done;
     r->job.may_lapse = true;

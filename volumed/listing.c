@@ -58,7 +58,7 @@ static const char *keep_name(struct listing *l, const char *name)
 {
     size_t n = strlen(name) + 1;
     if (!l->names || l->names->used + n > NAMES_BLOCK) {
-        struct names *block = xmalloc(sizeof *block);
+        struct names *block = xmalloc(sizeof(*block));
         block->next = l->names;
         block->used = 0;
         l->names = block;
@@ -75,8 +75,8 @@ static void look_through(const struct listed *of, const char *name, struct stat 
 {
     char path[PATH_ROOM + NAME_MAX];
     struct stat to;
-    int n = snprintf(path, sizeof path, "%s%s", of->path, name);
-    assure(n > 0 && (size_t)n < sizeof path);
+    int n = snprintf(path, sizeof(path), "%s%s", of->path, name);
+    assure(n > 0 && (size_t)n < sizeof(path));
     int target = beneath_open(of->top, path, O_PATH);
     if (target < 0)
         return;
@@ -119,7 +119,7 @@ int listing_read(int fd, const struct listed *of, struct listing **out)
         close(fd);
         return err;
     }
-    struct listing *l = xcalloc(1, sizeof *l);
+    struct listing *l = xcalloc(1, sizeof(*l));
     const struct dirent *d;
     int err = 0;
     while (errno = 0, (d = readdir(folder))) {
@@ -137,7 +137,7 @@ int listing_read(int fd, const struct listed *of, struct listing **out)
             break;
         if (l->n == l->room) {
             l->room = l->room ? 2 * l->room : 64;
-            l->entries = xrealloc(l->entries, l->room * sizeof *l->entries);
+            l->entries = xrealloc(l->entries, l->room * sizeof(*l->entries));
         }
         l->entries[l->n++] = (struct entry){
             .name = keep_name(l, d->d_name),
@@ -156,7 +156,7 @@ int listing_read(int fd, const struct listed *of, struct listing **out)
         return err;
     }
     if (l->n > 1)
-        qsort(l->entries, l->n, sizeof *l->entries, by_kind_and_name);
+        qsort(l->entries, l->n, sizeof(*l->entries), by_kind_and_name);
     *out = l;
     return 0;
 }
@@ -247,7 +247,7 @@ bool listing_write(struct listing *l, struct exchange *ex)
         char *at = text;
         if (l->at == 0)
             *at++ = '[';
-        while (l->at < l->n && (size_t)(text + sizeof text - at) > ENTRY_ROOM) {
+        while (l->at < l->n && (size_t)(text + sizeof(text) - at) > ENTRY_ROOM) {
             at = put_entry(at, &l->entries[l->at++]);
             if (l->at < l->n)
                 *at++ = ',';

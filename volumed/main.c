@@ -61,7 +61,7 @@ static void log_request(void *ctx, const struct exchange *ex)
 
 static void *shard_new(void *arg, struct loop *loop, int number)
 {
-    struct shard *shard = xcalloc(1, sizeof *shard);
+    struct shard *shard = xcalloc(1, sizeof(*shard));
     (void)number;
     shard->volumed = arg;
     shard->loop = loop;
@@ -76,7 +76,7 @@ static void give_up(int signal)
 {
     static const char text[] = "volumed: a drive does not answer; leaving it\n";
     (void)signal;
-    ssize_t n = write(STDERR_FILENO, text, sizeof text - 1);
+    ssize_t n = write(STDERR_FILENO, text, sizeof(text) - 1);
     (void)n;
     _exit(1);
 }
@@ -89,7 +89,7 @@ static int serve(const struct options *o)
 
     if (o->verbose)
         log_set_level(LOG_LEVEL_DEBUG);
-    volumed.drives = drives_open(o->dir, o->threads, o->sync, err, sizeof err);
+    volumed.drives = drives_open(o->dir, o->threads, o->sync, err, sizeof(err));
     if (!volumed.drives)
         fail(1, err);
 
@@ -109,7 +109,7 @@ static int serve(const struct options *o)
     config.http.idle_ms = o->idle_ms;
     config.shard_new = shard_new;
     config.arg = &volumed;
-    struct service *service = service_new(&config, err, sizeof err);
+    struct service *service = service_new(&config, err, sizeof(err));
     if (!service) {
         drives_free(&volumed.drives);
         fail(1, err);
@@ -142,7 +142,7 @@ int main(int argc, char **argv)
     struct options o;
     char err[512];
 
-    switch (options_read(argc, argv, &o, err, sizeof err)) {
+    switch (options_read(argc, argv, &o, err, sizeof(err))) {
     case 0:
         break;
     case 1:
@@ -154,7 +154,7 @@ int main(int argc, char **argv)
     umask(0); /* file modes are ours to choose, as nginx's dav_access does */
     int made = make_folder(o.dir, o.sync);
     if (made) {
-        snprintf(err, sizeof err, "cannot make %.200s: %s", o.dir, strerror(-made));
+        snprintf(err, sizeof(err), "cannot make %.200s: %s", o.dir, strerror(-made));
         fail(1, err);
     }
     return serve(&o);

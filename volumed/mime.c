@@ -20,7 +20,7 @@ const char *mime_type(struct str path)
         if (path.p[i - 1] != '.' || path.p[i - 2] == '/')
             continue;
         struct str extension = {path.p + i, path.n - i};
-        for (size_t t = 0; t < sizeof types / sizeof *types; t++)
+        for (size_t t = 0; t < sizeof(types) / sizeof(*types); t++)
             if (str_caseeq(extension, types[t].extension))
                 return types[t].type;
         break;

@@ -60,7 +60,7 @@ static int link_fd(int fd, int folder, const char *name)
         if (errno != ENOENT)
             return -errno;
     }
-    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
     int err = linkat(AT_FDCWD, self, folder, name, AT_SYMLINK_FOLLOW) ? -errno : 0;
     if (err == 0 || err == -EEXIST)
         atomic_store_explicit(&link_means, LINK_BY_PROC, memory_order_relaxed);
@@ -107,7 +107,7 @@ static void unmake_folders(const struct newfile *file, const struct place *place
     char way[PATH_MAX];
     const char *name;
     size_t n = strlen(place->path);
-    if (file->made == 0 || n >= sizeof way)
+    if (file->made == 0 || n >= sizeof(way))
         return;
     memcpy(way, place->path, n + 1);
     for (int left = file->made; left > 0;) {

@@ -129,8 +129,9 @@ static void table(struct options *o, struct flag out[FLAGS_MAX])
         {.name = NULL},
     };
 
-    _Static_assert(sizeof flags <= FLAGS_MAX * sizeof flags[0], "FLAGS_MAX is too small");
-    memcpy(out, flags, sizeof flags);
+    _Static_assert(sizeof(flags) <= FLAGS_MAX * sizeof(flags[0]),
+                   "FLAGS_MAX is too small");
+    memcpy(out, flags, sizeof(flags));
 }
 
 int options_read(int argc, char **argv, struct options *o, char *err, size_t errlen)

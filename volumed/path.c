@@ -59,7 +59,7 @@ int path_parse(struct str target, struct path *out)
 
     out->n = 0;
     out->query = (struct str){NULL, 0};
-    if (target.n >= sizeof out->z)
+    if (target.n >= sizeof(out->z))
         return -1;
     if (r.p < r.end && *r.p == '/')
         r.p++;

@@ -99,7 +99,7 @@ static void release(struct pieces *p, int n)
         block_unref(&piece->block);
     }
     p->n -= n;
-    memmove(p->piece, p->piece + n, (size_t)p->n * sizeof *p->piece);
+    memmove(p->piece, p->piece + n, (size_t)p->n * sizeof(*p->piece));
 }
 
 void pieces_written(struct pieces *p)

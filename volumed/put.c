@@ -245,7 +245,7 @@ void put_answer(struct shard *shard, struct exchange *ex, const struct path *pat
         answer_page(ex, status, NULL);
         return;
     }
-    struct put *put = xmalloc(sizeof *put + path->n + 1);
+    struct put *put = xmalloc(sizeof(*put) + path->n + 1);
     memset(put, 0, offsetof(struct put, pieces));
     put->job.job.work = put_work;
     put->job.job.done = put_done;

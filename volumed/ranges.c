@@ -120,7 +120,7 @@ enum ranges_result ranges_parse(struct str value, int64_t size, struct range *on
     enum ranges_result result = walk(value, size, NULL, n);
     if (result != RANGES_SOME)
         return result;
-    *out = *n == 1 ? one : xmalloc((unsigned long)*n * sizeof **out);
+    *out = *n == 1 ? one : xmalloc((unsigned long)*n * sizeof(**out));
     int again;
     result = walk(value, size, *out, &again);
     assure(result == RANGES_SOME && again == *n);

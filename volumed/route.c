@@ -20,7 +20,7 @@ static bool is_reserved(const struct path *path)
 {
     struct str piece;
     const char *rest = path->z + 1;
-    size_t n = sizeof DOT_FOLDER - 1;
+    size_t n = sizeof(DOT_FOLDER) - 1;
     path_subvolume(path, &piece, &rest);
     return strncmp(rest, DOT_FOLDER, n) == 0 && (rest[n] == '/' || rest[n] == '\0');
 }

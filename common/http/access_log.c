@@ -128,8 +128,8 @@ static void refresh_stamp(struct access_log *log)
         return;
     log->second = now;
     if (!localtime_r(&now, &tm) ||
-        strftime(log->stamp, sizeof log->stamp, "[%d/%b/%Y:%H:%M:%S %z]", &tm) == 0)
-        snprintf(log->stamp, sizeof log->stamp, "[]");
+        strftime(log->stamp, sizeof(log->stamp), "[%d/%b/%Y:%H:%M:%S %z]", &tm) == 0)
+        snprintf(log->stamp, sizeof(log->stamp), "[]");
 }
 
 void access_log_add(struct access_log *log, const struct exchange *ex)
@@ -141,14 +141,14 @@ void access_log_add(struct access_log *log, const struct exchange *ex)
     exchange_stats(ex, &stats);
     /* 499 is nginx's word for a client that left before there was an answer. */
     int n =
-        snprintf(numbers, sizeof numbers, " %d %" PRIu64 " \"",
+        snprintf(numbers, sizeof(numbers), " %d %" PRIu64 " \"",
                  stats.status ? stats.status : 499, stats.body_out + stats.framing_out);
-    assure(n > 0 && n < (int)sizeof numbers);
+    assure(n > 0 && n < (int)sizeof(numbers));
     struct str peer = str_of(exchange_peer(ex)), user = user_of(head, credentials),
                request = exchange_request_line(ex),
                referer = field_of(head, STR("Referer")),
                agent = field_of(head, STR("User-Agent"));
-    size_t need = peer.n + escaped_size(user) + sizeof log->stamp +
+    size_t need = peer.n + escaped_size(user) + sizeof(log->stamp) +
                   escaped_size(request) + (size_t)n + escaped_size(referer) +
                   escaped_size(agent) + sizeof(" -   \"\" \"\" \"\"\n");
 
@@ -322,7 +322,7 @@ static void free_all(struct access_log *log)
 
 struct access_log *access_log_open(const char *path, char *err, size_t errlen)
 {
-    struct access_log *log = xcalloc(1, sizeof *log);
+    struct access_log *log = xcalloc(1, sizeof(*log));
     pthread_condattr_t monotonic;
     log->path = strcmp(path, "-") == 0 ? NULL : xstrdup(path);
     log->fd = log->path ? open_file(log->path) : STDOUT_FILENO;

@@ -250,7 +250,7 @@ static void client_flush(struct task *task)
 static struct call *call_new(struct http_client *client)
 {
     struct call *call = stock_get(&calls);
-    memset(call, 0, sizeof *call);
+    memset(call, 0, sizeof(*call));
     call->client = client;
     TAILQ_INSERT_TAIL(&client->all, call, all);
     return call;
@@ -386,7 +386,7 @@ void http_client_defaults(struct http_client_config *config)
 struct http_client *http_client_new(struct loop *loop, const struct http_client_config *c)
 {
     assure(c->agent != NULL);
-    struct http_client *client = xcalloc(1, sizeof *client);
+    struct http_client *client = xcalloc(1, sizeof(*client));
     struct http_pool_config pool = {
         .loop = loop,
         .lookups = c->lookups,

@@ -48,7 +48,7 @@ static struct http_addrs *addrs_ref(struct http_addrs *addrs)
 
 static struct http_addrs *addrs_new(void)
 {
-    struct http_addrs *addrs = xcalloc(1, sizeof *addrs);
+    struct http_addrs *addrs = xcalloc(1, sizeof(*addrs));
     addrs->refs = 1;
     return addrs;
 }
@@ -56,7 +56,7 @@ static struct http_addrs *addrs_new(void)
 struct http_name *http_name_new(struct str authority, struct loop *loop,
                                 struct workers *lookups)
 {
-    struct http_name *name = xcalloc(1, sizeof *name);
+    struct http_name *name = xcalloc(1, sizeof(*name));
     name->loop = loop;
     name->lookups = lookups;
     TAILQ_INIT(&name->askers);
@@ -136,13 +136,13 @@ void http_name_ask(struct http_name *name, struct http_asker *asker)
         asker->waits = name;
         if (name->lookup)
             return;
-        struct lookup *lookup = xcalloc(1, sizeof *lookup);
+        struct lookup *lookup = xcalloc(1, sizeof(*lookup));
         lookup->job.work = lookup_work;
         lookup->job.done = lookup_done;
         lookup->name = name;
         lookup->addrs = addrs_new();
         lookup->port = name->port;
-        memcpy(lookup->host, name->host, sizeof lookup->host);
+        memcpy(lookup->host, name->host, sizeof(lookup->host));
         name->lookup = lookup;
         workers_submit(name->lookups, name->loop, &lookup->job);
     }

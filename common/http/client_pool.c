@@ -52,7 +52,7 @@ struct http_pool {
 static struct upstream_conn *conn_new(struct upstream *upstream, int fd)
 {
     struct upstream_conn *conn = stock_get(&conns);
-    memset(conn, 0, sizeof *conn);
+    memset(conn, 0, sizeof(*conn));
     conn->upstream = upstream;
     upstream->refs++;
     conn->watch.fd = fd;
@@ -353,7 +353,7 @@ static void forget_unused(struct http_pool *pool)
 static struct upstream *upstream_new(struct http_pool *pool, struct str authority,
                                      uint32_t hash)
 {
-    struct upstream *upstream = xcalloc(1, sizeof *upstream + authority.n);
+    struct upstream *upstream = xcalloc(1, sizeof(*upstream) + authority.n);
     upstream->pool = pool;
     upstream->hash = hash;
     upstream->refs = 1;
@@ -399,7 +399,7 @@ void upstream_unref(struct upstream **upstream)
 /* --- the pool -------------------------------------------------------------------- */
 struct http_pool *http_pool_new(const struct http_pool_config *config)
 {
-    struct http_pool *pool = xcalloc(1, sizeof *pool);
+    struct http_pool *pool = xcalloc(1, sizeof(*pool));
     pool->config = *config;
     return pool;
 }

@@ -47,7 +47,7 @@ void http_call_queue_head(struct call *call, const struct call_spec *spec)
                           length,          STR("\r\n"),
                           fields,          STR("\r\n")};
     size_t len = 0;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+    for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
         len += parts[i].n;
     if (!one_word(spec->method) || !one_word(spec->target) ||
         !one_word(spec->authority) || len > BLOCK_LARGE) {
@@ -55,7 +55,7 @@ void http_call_queue_head(struct call *call, const struct call_spec *spec)
         return;
     }
     char *at = http_queue_reserve(&call->queue, len);
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+    for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
         at = put(at, parts[i]);
 }
 

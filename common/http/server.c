@@ -11,7 +11,7 @@
 
 void http_server_defaults(struct http_server_config *config)
 {
-    memset(config, 0, sizeof *config);
+    memset(config, 0, sizeof(*config));
     config->head_ms = 60 * 1000;
     config->body_ms = 30 * 1000;
     config->send_ms = 60 * 1000;
@@ -23,7 +23,7 @@ struct http_server *http_server_new(struct loop *loop,
                                     const struct http_server_config *config)
 {
     assure(config->name != NULL);
-    struct http_server *server = xcalloc(1, sizeof *server);
+    struct http_server *server = xcalloc(1, sizeof(*server));
     server->loop = loop;
     server->config = *config;
     return server;

@@ -22,9 +22,9 @@ static void refresh_common(struct http_server *server)
     struct timespec ts;
     clock_gettime(CLOCK_REALTIME, &ts);
     http_format_date(ts.tv_sec, date);
-    int n = snprintf(server->common, sizeof server->common, "Server: %s\r\nDate: %s\r\n",
+    int n = snprintf(server->common, sizeof(server->common), "Server: %s\r\nDate: %s\r\n",
                      server->config.name, date);
-    assure(n > 0 && (size_t)n < sizeof server->common);
+    assure(n > 0 && (size_t)n < sizeof(server->common));
     server->common_len = (size_t)n;
     server->common_until = now + (uint64_t)(1000 - ts.tv_nsec / 1000000);
 }
@@ -85,7 +85,7 @@ void exchange_begin(struct exchange *ex, int status, const struct http_fields *f
         n += PUT_LIT(head + n, "Connection: keep-alive\r\n\r\n");
     else
         n += PUT_LIT(head + n, "Connection: close\r\n\r\n");
-    assure(n <= sizeof head);
+    assure(n <= sizeof(head));
     out_bytes(conn, head, n);
 }
 
@@ -100,7 +100,7 @@ bool exchange_write(struct exchange *ex, const char *data, size_t len)
         }
         if (ex->chunked) {
             char size[24];
-            int n = snprintf(size, sizeof size, "%zx\r\n", len);
+            int n = snprintf(size, sizeof(size), "%zx\r\n", len);
             out_bytes(conn, size, (size_t)n);
             ex->stats.framing_out += (uint64_t)n + 2;
         }
@@ -159,12 +159,12 @@ void exchange_error(struct exchange *ex, int status, const char *text)
 {
     struct http_fields fields;
     char line[512];
-    int n = snprintf(line, sizeof line - 1, "%s\n", text);
+    int n = snprintf(line, sizeof(line) - 1, "%s\n", text);
     http_fields_init(&fields);
     http_fields_add(&fields, "Content-Type", HTTP_TEXT_TYPE);
     if (n < 0)
         n = 0;
-    if ((size_t)n > sizeof line - 2)
-        n = (int)sizeof line - 2;
+    if ((size_t)n > sizeof(line) - 2)
+        n = (int)sizeof(line) - 2;
     exchange_reply(ex, status, &fields, (struct str){line, (size_t)n});
 }

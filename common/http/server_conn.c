@@ -164,14 +164,15 @@ static void refuse(struct conn *conn, const struct http_head *head)
 {
     struct exchange *ex = &conn->ex;
     char text[64];
-    memset(ex, 0, sizeof *ex);
+    memset(ex, 0, sizeof(*ex));
     ex->conn = conn;
     ex->head = *head;
     ex->head_block = block_ref(conn->in);
     ex->head_at = conn->at;
     conn_set_state(conn, CONN_EXCHANGE);
     body_give_up(conn);
-    int n = snprintf(text, sizeof text, "%d %s", head->status, http_reason(head->status));
+    int n =
+        snprintf(text, sizeof(text), "%d %s", head->status, http_reason(head->status));
     assure(n > 0);
     if (conn->server->config.on_refused)
         conn->server->config.on_refused(conn->server->config.ctx, ex, head->status);
@@ -202,7 +203,7 @@ static bool advance_head(struct conn *conn)
         refuse(conn, &head);
         return true;
     }
-    memset(ex, 0, sizeof *ex);
+    memset(ex, 0, sizeof(*ex));
     ex->conn = conn;
     ex->head = head;
     ex->head_block = block_ref(conn->in);
@@ -365,7 +366,7 @@ bool conn_advance(struct conn *conn)
             conn->ex.answer == ANSWER_NONE && !conn->ex.blocked) {
             static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
             conn->expect = false;
-            out_bytes(conn, text, sizeof text - 1);
+            out_bytes(conn, text, sizeof(text) - 1);
         }
         if (out_empty(conn) || conn->out_stuck)
             break;
@@ -413,7 +414,7 @@ void conn_schedule(struct conn *conn)
 
 struct conn *conn_new(struct http_server *server, int fd)
 {
-    struct conn *conn = xcalloc(1, sizeof *conn);
+    struct conn *conn = xcalloc(1, sizeof(*conn));
     conn->server = server;
     transport_plain(&conn->transport, fd);
     conn->watch.fd = fd;

@@ -53,11 +53,11 @@ const char *exchange_local(struct exchange *ex)
 {
     static _Thread_local char url[NET_IP_TEXT + 2];
     char text[NET_IP_TEXT];
-    struct net_addr a = {.len = sizeof a.u};
+    struct net_addr a = {.len = sizeof(a.u)};
     if (getsockname(ex->conn->transport.fd, &a.u.sa, &a.len) < 0)
         return "localhost";
     int family = net_ip_text(&a, text);
-    snprintf(url, sizeof url, family == AF_INET6 ? "[%s]" : "%s",
+    snprintf(url, sizeof(url), family == AF_INET6 ? "[%s]" : "%s",
              family ? text : "localhost");
     return url;
 }

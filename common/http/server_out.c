@@ -31,7 +31,7 @@ static _Thread_local struct stock pieces = {
 static struct out_piece *piece_new(struct conn *conn)
 {
     struct out_piece *p = stock_get(&pieces);
-    memset(p, 0, sizeof *p);
+    memset(p, 0, sizeof(*p));
     p->fd = -1;
     p->conn = conn;
     if (conn->out_last)
@@ -159,7 +159,7 @@ static void warm_work(struct job *job)
     int64_t off = p->off, left = p->left < WINDOW ? p->left : WINDOW;
     posix_fadvise(p->fd, off, left, POSIX_FADV_WILLNEED);
     while (left > 0) {
-        size_t n = left < (int64_t)sizeof scratch ? (size_t)left : sizeof scratch;
+        size_t n = left < (int64_t)sizeof(scratch) ? (size_t)left : sizeof(scratch);
         ssize_t got = pread(p->fd, scratch, n, off);
         if (got <= 0)
             break; /* sendfile meets the same, and says so */

@@ -95,11 +95,11 @@ void conn_settle(struct conn *conn)
 static ssize_t read_and_drop(struct conn *conn)
 {
     char drop[16 * 1024];
-    ssize_t n = conn->transport.ops->read(&conn->transport, drop, sizeof drop);
+    ssize_t n = conn->transport.ops->read(&conn->transport, drop, sizeof(drop));
     if (n <= 0)
         return n;
     conn->came = true;
-    return n == sizeof drop ? 1 : -EAGAIN;
+    return n == sizeof(drop) ? 1 : -EAGAIN;
 }
 
 /* Reads a stretch. 1: there is likely more; else what the transport says: 0 at the end,

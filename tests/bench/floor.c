@@ -118,7 +118,7 @@ static size_t answer(char *request, size_t n, char out[FILE_MAX + 256])
                             out);
         if (request[0] == 'D')
             return (size_t)(stpcpy(out, unlinkat(folder, path, 0) ? none : gone) - out);
-        length = read_file(path, body, sizeof body);
+        length = read_file(path, body, sizeof(body));
         if (length < 0)
             return (size_t)(stpcpy(out, none) - out);
     }
@@ -160,13 +160,13 @@ static _Noreturn void run_server(const char *host, int port, int loops)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons((uint16_t)port)};
-    socklen_t len = sizeof address;
+    socklen_t len = sizeof(address);
     int one = 1, epolls[LOOPS_MAX];
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (inet_pton(AF_INET, host, &address.sin_addr) != 1)
         wrong_usage();
     if (listener < 0 ||
-        setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) ||
+        setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
         bind(listener, (struct sockaddr *)&address, len) || listen(listener, 4096))
         fail("listen");
     for (int i = 0; i < loops; i++) {
@@ -178,7 +178,7 @@ static _Noreturn void run_server(const char *host, int port, int loops)
     for (int next = 0;; next = (next + 1) % loops) {
         int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-        if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) ||
+        if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) ||
             epoll_ctl(epolls[next], EPOLL_CTL_ADD, fd, &event))
             fail("accept");
     }
@@ -198,13 +198,13 @@ static void run_calls(int n, size_t size)
         fail("memory");
     double begun = seconds_now();
     for (int i = 0; i < n; i++) {
-        snprintf(name, sizeof name, "floor%010d", i);
+        snprintf(name, sizeof(name), "floor%010d", i);
         if (!write_file(name, data, size))
             fail(name);
     }
     double written = seconds_now();
     for (int i = 0; i < n; i++) {
-        snprintf(name, sizeof name, "floor%010d", i);
+        snprintf(name, sizeof(name), "floor%010d", i);
         if (unlinkat(folder, name, 0))
             fail(name);
     }

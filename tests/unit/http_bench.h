@@ -68,7 +68,7 @@ static inline int listen_local(int backlog, int *port)
 
 static inline struct peer *peer_new(void (*script)(struct peer *), const char *answer)
 {
-    struct peer *peer = calloc(1, sizeof *peer);
+    struct peer *peer = calloc(1, sizeof(*peer));
     peer->fd = listen_local(256, &peer->port);
     peer->script = script;
     if (answer) {
@@ -106,7 +106,7 @@ static inline int peer_accept(struct peer *peer)
         return -1;
     }
     int c = accept4(peer->fd, NULL, NULL, SOCK_CLOEXEC);
-    setsockopt(c, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(c, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     peer->accepted++;
     return c;
 }
@@ -116,7 +116,7 @@ static inline bool peer_read(int c, char *buf, size_t len)
 {
     char drop[64 * 1024];
     while (len) {
-        size_t want = buf ? len : len < sizeof drop ? len : sizeof drop;
+        size_t want = buf ? len : len < sizeof(drop) ? len : sizeof(drop);
         if (!readable(c, 5000))
             return false;
         ssize_t n = read(c, buf ? buf : drop, want);
@@ -132,7 +132,7 @@ static inline bool peer_read(int c, char *buf, size_t len)
 static inline bool peer_head(struct peer *peer, int c)
 {
     size_t n = 0;
-    while (n + 1 < sizeof peer->head) {
+    while (n + 1 < sizeof(peer->head)) {
         if (!peer_read(c, peer->head + n, 1))
             return false;
         peer->head[++n] = '\0';
@@ -169,7 +169,7 @@ static inline bool peer_sees_end(int c)
 static inline void peer_reset(int c)
 {
     struct linger now = {.l_onoff = 1, .l_linger = 0};
-    setsockopt(c, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    setsockopt(c, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
     close(c);
 }
 
@@ -224,7 +224,7 @@ static inline void bench_timer(struct timer *timer)
 
 static inline void bench_open(struct bench *b)
 {
-    memset(b, 0, sizeof *b);
+    memset(b, 0, sizeof(*b));
     b->loop = loop_new();
     assert_non_null(b->loop);
     b->lookups = workers_new("lookup", 2);
@@ -301,7 +301,7 @@ static inline void on_answer(struct call *call, const struct http_head *head)
     p->status = head->status;
     if (p->cancel_in == 'a')
         probe_cancel(p);
-    if (http_field(head, STR("X-Note"), &note) && note.n < sizeof p->field)
+    if (http_field(head, STR("X-Note"), &note) && note.n < sizeof(p->field))
         memcpy(p->field, note.p, note.n);
 }
 
@@ -387,7 +387,7 @@ static inline void probe_begin(struct probe *p, const char *method, enum http_bo
                                size_t length)
 {
     char authority[32];
-    snprintf(authority, sizeof authority, "127.0.0.1:%d", p->bench->port);
+    snprintf(authority, sizeof(authority), "127.0.0.1:%d", p->bench->port);
     probe_begin_at(p, authority, method, body, length, &ops);
 }
 
@@ -429,7 +429,7 @@ static inline void run_two(struct peer *peer, struct probe *p,
  * none. To be freed, with each probe. */
 static inline struct probe *run_many(struct bench *b, int n, void (*next)(struct probe *))
 {
-    struct probe *probes = calloc((size_t)n, sizeof *probes);
+    struct probe *probes = calloc((size_t)n, sizeof(*probes));
     b->probe = probes;
     for (int i = 0; i < n; i++) {
         probes[i] = (struct probe){.bench = b, .then = next};

@@ -21,12 +21,12 @@ static void client_open_with(struct client *c, int window)
     c->at = c->used = 0;
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(c->fd >= 0);
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     if (window)
-        setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof window);
-    assert_int_equal(connect(c->fd, (struct sockaddr *)&sin, sizeof sin), 0);
+        setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window));
+    assert_int_equal(connect(c->fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
 }
 
 static UNUSED void client_open(struct client *c)
@@ -43,7 +43,7 @@ static void client_close(struct client *c)
 static UNUSED void client_reset(struct client *c)
 {
     struct linger now = {.l_onoff = 1};
-    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
     client_close(c);
 }
 
@@ -70,7 +70,7 @@ static UNUSED size_t client_send_pattern(struct client *c, size_t from, size_t n
     static _Thread_local char piece[23 * 1000];
     size_t done = 0;
     while (done < n) {
-        size_t len = n - done < sizeof piece ? n - done : sizeof piece;
+        size_t len = n - done < sizeof(piece) ? n - done : sizeof(piece);
         for (size_t i = 0; i < len; i++)
             piece[i] = pattern(from + done + i);
         if (!client_send(c, piece, len))
@@ -84,7 +84,7 @@ static UNUSED size_t client_send_pattern(struct client *c, size_t from, size_t n
 static int client_byte(struct client *c)
 {
     if (c->at == c->used) {
-        ssize_t n = recv(c->fd, c->buf, sizeof c->buf, 0);
+        ssize_t n = recv(c->fd, c->buf, sizeof(c->buf), 0);
         if (n <= 0)
             return n == 0 ? -1 : errno == EAGAIN ? -3 : -2;
         c->at = 0;
@@ -130,7 +130,7 @@ static bool body_bytes(struct client *c, struct answer *a, size_t n)
         }
         if (byte != pattern(a->body))
             a->wrong = true;
-        if (a->body < sizeof a->text - 1)
+        if (a->body < sizeof(a->text) - 1)
             a->text[a->body] = (char)byte;
         a->body++;
     }
@@ -142,12 +142,12 @@ static UNUSED struct answer client_answer(struct client *c, bool to_head)
 {
     struct answer a = {0};
     char line[512];
-    if (!client_line(c, line, sizeof line) ||
+    if (!client_line(c, line, sizeof(line)) ||
         sscanf(line, "HTTP/1.1 %d", &a.status) != 1) {
         a.end = c->at < c->used ? 0 : client_byte(c);
         return a;
     }
-    while (client_line(c, line, sizeof line) && line[0]) {
+    while (client_line(c, line, sizeof(line)) && line[0]) {
         if (sscanf(line, "Content-Length: %zu", &a.length) == 1)
             a.has_length = true;
         else if (strcmp(line, "Transfer-Encoding: chunked") == 0)
@@ -161,10 +161,10 @@ static UNUSED struct answer client_answer(struct client *c, bool to_head)
         a.whole = true;
     } else if (a.chunked) {
         size_t n;
-        while (client_line(c, line, sizeof line) && sscanf(line, "%zx", &n) == 1) {
+        while (client_line(c, line, sizeof(line)) && sscanf(line, "%zx", &n) == 1) {
             if (n && !body_bytes(c, &a, n))
                 return a;
-            if (!client_line(c, line, sizeof line) || line[0])
+            if (!client_line(c, line, sizeof(line)) || line[0])
                 return a;
             if (n == 0) {
                 a.whole = true;
@@ -186,7 +186,7 @@ static UNUSED struct answer client_ask(struct client *c, const char *method,
                                        const char *target)
 {
     char text[300];
-    snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: x\r\n\r\n", method, target);
+    snprintf(text, sizeof(text), "%s %s HTTP/1.1\r\nHost: x\r\n\r\n", method, target);
     client_say(c, text);
     return client_answer(c, strcmp(method, "HEAD") == 0);
 }

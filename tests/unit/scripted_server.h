@@ -91,7 +91,7 @@ static void stream_more(struct script *s)
 {
     char piece[5000];
     while (s->sent < s->n) {
-        size_t n = s->n - s->sent < sizeof piece ? s->n - s->sent : sizeof piece;
+        size_t n = s->n - s->sent < sizeof(piece) ? s->n - s->sent : sizeof(piece);
         for (size_t i = 0; i < n; i++)
             piece[i] = pattern(s->sent + i);
         s->sent += n;
@@ -142,7 +142,7 @@ static void script_answer(struct script *s)
         exchange_end(s->ex);
     } else if (is(s, "sum")) {
         char text[32];
-        int n = snprintf(text, sizeof text, "%s%ju", s->wrong ? "wrong " : "",
+        int n = snprintf(text, sizeof(text), "%s%ju", s->wrong ? "wrong " : "",
                          (uintmax_t)s->got);
         exchange_reply(s->ex, 200, &fields, (struct str){text, (size_t)n});
     } else {
@@ -278,7 +278,7 @@ static const struct exchange_ops script_ops = {
 
 static void on_request(void *ctx, struct exchange *ex)
 {
-    struct script *s = calloc(1, sizeof *s);
+    struct script *s = calloc(1, sizeof(*s));
     struct str target = exchange_head(ex)->target;
     char text[128];
     atomic_fetch_add(&server.begun, 1);
@@ -286,7 +286,7 @@ static void on_request(void *ctx, struct exchange *ex)
     exchange_readers(ex, server.workers);
     s->ex = ex;
     s->timer.fire = script_timer;
-    assure(target.n < sizeof text);
+    assure(target.n < sizeof(text));
     memcpy(text, target.p, target.n);
     text[target.n] = '\0';
     sscanf(text, "/%15[^?]?%zu&%15s", s->verb, &s->n, s->id);
@@ -341,22 +341,22 @@ static void server_start(const struct service_config *given)
     char err[200], name[] = "/tmp/mkv-test-XXXXXX";
     static char chunk[1 << 16];
     log_set_level(LOG_LEVEL_ERROR);
-    memset(&server, 0, sizeof server);
+    memset(&server, 0, sizeof(server));
     server.workers = workers_new("script", 3);
     server.file = mkstemp(name);
     assert_true(server.file >= 0);
     unlink(name);
-    for (size_t at = 0; at < FILE_BYTES; at += sizeof chunk) {
-        for (size_t i = 0; i < sizeof chunk; i++)
+    for (size_t at = 0; at < FILE_BYTES; at += sizeof(chunk)) {
+        for (size_t i = 0; i < sizeof(chunk); i++)
             chunk[i] = pattern(at + i);
-        assert_int_equal(write(server.file, chunk, sizeof chunk), sizeof chunk);
+        assert_int_equal(write(server.file, chunk, sizeof(chunk)), sizeof(chunk));
     }
     config.bind = "127.0.0.1";
     config.http.on_request = on_request;
     config.http.on_finished = on_finished;
     config.http.name = "mkv";
     config.shard_new = shard_new;
-    server.service = service_new(&config, err, sizeof err);
+    server.service = service_new(&config, err, sizeof(err));
     assert_non_null(server.service);
     assert_int_equal(pthread_create(&server.thread, NULL, run_service, NULL), 0);
 }

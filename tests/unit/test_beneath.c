@@ -35,7 +35,7 @@ static int setup(void **state)
     (void)state;
     strcpy(base, "/tmp/test_beneath.XXXXXX");
     assert_non_null(mkdtemp(base));
-    snprintf(in, sizeof in, "%s/in", base);
+    snprintf(in, sizeof(in), "%s/in", base);
     assert_int_equal(mkdir(in, 0755), 0);
     top = open(in, O_RDONLY | O_DIRECTORY);
     assert_true(top >= 0);
@@ -62,7 +62,7 @@ static int teardown(void **state)
     char command[128];
     (void)state;
     close(top);
-    snprintf(command, sizeof command, "rm -r %s", base);
+    snprintf(command, sizeof(command), "rm -r %s", base);
     return system(command);
 }
 
@@ -120,14 +120,14 @@ static void cases(void)
         {"loop", 0, -ELOOP},
         {"loop/x", 0, -ELOOP},
     };
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+    for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
         int got = first_byte(table[i].path, O_RDONLY | table[i].flags);
         if (got != table[i].want)
             fail_msg("%s: %d, not %d", table[i].path, got, table[i].want);
     }
     char longest[300];
-    memset(longest, 'x', sizeof longest - 1);
-    longest[sizeof longest - 1] = '\0';
+    memset(longest, 'x', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = '\0';
     assert_int_equal(first_byte(longest, O_RDONLY), -ENAMETOOLONG);
     assert_int_equal(first_byte("", O_RDONLY | O_DIRECTORY), 0);
     assert_int_equal(first_byte("a/", O_RDONLY | O_DIRECTORY), 0);

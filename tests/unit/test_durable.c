@@ -73,7 +73,7 @@ static int teardown(void **state)
     (void)state;
     durable_free(&durable);
     close(top);
-    snprintf(command, sizeof command, "rm -r %s", base);
+    snprintf(command, sizeof(command), "rm -r %s", base);
     return system(command);
 }
 
@@ -149,13 +149,13 @@ static void many_folders(void **state)
     char path[32];
     (void)state;
     for (int i = 0; i < 3000; i++) {
-        snprintf(path, sizeof path, "a/%d", i);
+        snprintf(path, sizeof(path), "a/%d", i);
         mkdirat(top, path, 0755);
         names(path);
     }
     int again = 0;
     for (int i = 0; i < 3000; i++) {
-        snprintf(path, sizeof path, "a/%d", i);
+        snprintf(path, sizeof(path), "a/%d", i);
         again += names(path) - 1;
     }
     /* Some fell out where two share a slot; most are known. */
@@ -169,7 +169,7 @@ static void deep(void **state)
     char path[2 * LEVELS + 2] = "a";
     (void)state;
     for (size_t i = 1; i < LEVELS; i++) {
-        memcpy(path + 2 * i - 1, "/d", sizeof "/d");
+        memcpy(path + 2 * i - 1, "/d", sizeof("/d"));
         mkdirat(top, path, 0755);
     }
     int n = names(path), again = 0;
@@ -244,7 +244,7 @@ static void shared_above(void **state)
     int results[THREADS];
     (void)state;
     for (int i = 0; i < THREADS; i++) {
-        snprintf(paths[i], sizeof paths[i], "a/%d", i);
+        snprintf(paths[i], sizeof(paths[i]), "a/%d", i);
         mkdirat(top, paths[i], 0755);
     }
     slow_ms = 50;

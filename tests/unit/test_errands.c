@@ -431,7 +431,7 @@ static void stream_done(struct job *job)
 static void begin_streams(struct task *task)
 {
     struct place *place = container_of(task, struct place, begin);
-    for (size_t i = 0; i < sizeof streams / sizeof streams[0]; i++) {
+    for (size_t i = 0; i < sizeof(streams) / sizeof(streams[0]); i++) {
         struct stream *s = &streams[i];
         if (s->place != place)
             continue;
@@ -443,7 +443,7 @@ static void begin_streams(struct task *task)
 
 static void each_is_done_once(void **state)
 {
-    enum { STREAMS = sizeof streams / sizeof streams[0] };
+    enum { STREAMS = sizeof(streams) / sizeof(streams[0]) };
     (void)state;
     for (unsigned i = 0; i < STREAMS; i++)
         streams[i] = (struct stream){

@@ -224,7 +224,7 @@ static void test_answers_ended(void **state)
         {"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", CALL_GARBAGE, 0, NULL},
     };
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct bench b;
         struct probe p = {0};
         bench_open(&b);
@@ -243,11 +243,11 @@ static void huge_head(struct peer *peer)
     int c = peer_accept(peer);
     CHECK(peer, peer_head(peer, c));
     peer_say(c, "HTTP/1.1 200 OK\r\n");
-    memset(line, 'x', sizeof line);
+    memset(line, 'x', sizeof(line));
     memcpy(line, "X-Fill: ", 8);
-    memcpy(line + sizeof line - 2, "\r\n", 2);
-    while (sent < 1024u * MIB && peer_send(c, line, sizeof line))
-        sent += sizeof line;
+    memcpy(line + sizeof(line) - 2, "\r\n", 2);
+    while (sent < 1024u * MIB && peer_send(c, line, sizeof(line)))
+        sent += sizeof(line);
     CHECK(peer, sent < 64u * MIB);
     close(c);
 }
@@ -259,9 +259,9 @@ static void huge_line(struct peer *peer)
     int c = peer_accept(peer);
     CHECK(peer, peer_head(peer, c));
     peer_say(c, "HTTP/1.1 200 OK\r\nX-Fill: ");
-    memset(line, 'x', sizeof line);
-    while (sent < 1024u * MIB && peer_send(c, line, sizeof line))
-        sent += sizeof line;
+    memset(line, 'x', sizeof(line));
+    while (sent < 1024u * MIB && peer_send(c, line, sizeof(line)))
+        sent += sizeof(line);
     CHECK(peer, sent < 64u * MIB);
     close(c);
 }
@@ -340,7 +340,7 @@ static void serve_unwanted(struct peer *peer)
 static void bare_call(struct probe *p)
 {
     char authority[32];
-    snprintf(authority, sizeof authority, "127.0.0.1:%d", p->bench->port);
+    snprintf(authority, sizeof(authority), "127.0.0.1:%d", p->bench->port);
     probe_begin_at(p, authority, "GET", HTTP_BODY_NONE, 0, &bare_ops);
 }
 

@@ -66,7 +66,7 @@ static void test_timeouts(void **state)
     b.port = drip->port;
     bench_client(&b);
     char authority[32];
-    snprintf(authority, sizeof authority, "127.0.0.1:%d", b.port);
+    snprintf(authority, sizeof(authority), "127.0.0.1:%d", b.port);
     probe_begin_at(&p, authority, "DELETE", HTTP_BODY_NONE, 0, &bare_ops);
     loop_run(b.loop);
     bench_close(&b);
@@ -128,7 +128,7 @@ static void test_no_connection(void **state)
     b.config.connect_ms = 100;
     bench_client(&b);
     p = (struct probe){.bench = &b};
-    snprintf(authority, sizeof authority, "127.0.0.1:%d", port);
+    snprintf(authority, sizeof(authority), "127.0.0.1:%d", port);
     probe_begin_at(&p, authority, "GET", HTTP_BODY_NONE, 0, &ops);
     loop_run(b.loop);
     bench_close(&b);
@@ -176,7 +176,7 @@ static void name_again(struct probe *p)
 {
     char authority[32];
     assert_int_equal(p->result, CALL_OK);
-    snprintf(authority, sizeof authority, "localhost:%d", p->bench->port);
+    snprintf(authority, sizeof(authority), "localhost:%d", p->bench->port);
     if (p->steps < 3)
         probe_begin_at(p, authority, "GET", HTTP_BODY_NONE, 0, &ops);
 }
@@ -192,7 +192,7 @@ static void test_second_address(void **state)
     struct probe p = {.bench = &b, .then = name_again};
     b.port = peer->port;
     bench_client(&b);
-    snprintf(authority, sizeof authority, "localhost:%d", peer->port);
+    snprintf(authority, sizeof(authority), "localhost:%d", peer->port);
     probe_begin_at(&p, authority, "GET", HTTP_BODY_NONE, 0, &ops);
     loop_run(b.loop);
     bench_close(&b);
@@ -284,7 +284,7 @@ static void test_cancel_in_states(void **state)
         bench_open(&b);
         bench_client(&b);
         p = (struct probe){.bench = &b};
-        snprintf(authority, sizeof authority, "%s:%d",
+        snprintf(authority, sizeof(authority), "%s:%d",
                  i == 1 ? "nowhere.invalid" : "127.0.0.1", port);
         probe_begin_at(&p, authority, "GET", HTTP_BODY_NONE, 0, &ops);
         b.probe = &p;
@@ -312,7 +312,7 @@ static void test_cancel_in_states(void **state)
         bench_open(&b);
         bench_client(&b);
         p = (struct probe){.bench = &b};
-        snprintf(authority, sizeof authority, "127.0.0.1:%d", peer->port);
+        snprintf(authority, sizeof(authority), "127.0.0.1:%d", peer->port);
         probe_begin_at(&p, authority, "PUT", HTTP_BODY_LENGTH, i == 0 ? 64 * MIB : 0,
                        i == 3 ? &none : &ops);
         b.probe = &p;

@@ -28,7 +28,7 @@ static void read_slowly_length(struct peer *peer)
 static bool read_chunk_line(int c, size_t *len)
 {
     char line[16];
-    for (size_t n = 0; n + 1 < sizeof line; n++) {
+    for (size_t n = 0; n + 1 < sizeof(line); n++) {
         if (!peer_read(c, line + n, 1))
             return false;
         line[n + 1] = '\0';
@@ -96,7 +96,7 @@ static void send_large(struct peer *peer, const char *head, bool chunked)
         n = 1 + at % 100000;
         if (n > LARGE - at)
             n = LARGE - at;
-        snprintf(line, sizeof line, "%zx\r\n", n);
+        snprintf(line, sizeof(line), "%zx\r\n", n);
         CHECK(peer, !chunked || peer_say(c, line));
         CHECK(peer, peer_send(c, buf + at, n));
         CHECK(peer, !chunked || peer_say(c, "\r\n"));
@@ -166,7 +166,7 @@ static void test_reset_while_paused(void **state)
     (void)state;
     bench_open(&b);
     struct probe p = {.bench = &b};
-    snprintf(authority, sizeof authority, "127.0.0.1:%d", peer->port);
+    snprintf(authority, sizeof(authority), "127.0.0.1:%d", peer->port);
     bench_client(&b);
     probe_begin_at(&p, authority, "GET", HTTP_BODY_NONE, 0, &none);
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);

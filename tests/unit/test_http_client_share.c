@@ -10,7 +10,7 @@ static const char *method = "HEAD";
 static void say_note(int c, int note, const char *more)
 {
     char text[200];
-    snprintf(text, sizeof text,
+    snprintf(text, sizeof(text),
              "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nX-Note: %d\r\n%s\r\n", note, more);
     peer_say(c, text);
 }
@@ -123,7 +123,7 @@ static void answer_in_bits(struct peer *peer)
     int c = warm(peer), n = 0;
     read_heads(peer, c, HEADS);
     for (int i = 0; i < HEADS; i++)
-        n += snprintf(text + n, sizeof text - (size_t)n,
+        n += snprintf(text + n, sizeof(text) - (size_t)n,
                       "HTTP/1.1 404 No\r\nX-Note: %d\r\n\r\n", i);
     for (int at = 0; at < n; at += 11) {
         peer_send(c, text + at, (size_t)(n - at < 11 ? n - at : 11));

@@ -41,7 +41,7 @@ static int answers_in(const char *text)
 static int answers_of_a_send(int fd)
 {
     static char bytes[64 * 1024];
-    ssize_t n = recv(fd, bytes, sizeof bytes - 1, MSG_DONTWAIT);
+    ssize_t n = recv(fd, bytes, sizeof(bytes) - 1, MSG_DONTWAIT);
     if (n < 0)
         return 0;
     bytes[n] = '\0';

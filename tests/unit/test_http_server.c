@@ -13,10 +13,10 @@ static void answers_of_every_kind(void **state)
     static const size_t sizes[] = {0, 1, 11, 100, 8191, 70000, 300001, 3000000};
     (void)state;
     client_open(&one);
-    for (size_t v = 0; v < sizeof verbs / sizeof verbs[0]; v++)
-        for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+    for (size_t v = 0; v < sizeof(verbs) / sizeof(verbs[0]); v++)
+        for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
             char target[64];
-            snprintf(target, sizeof target, "/%s?%zu&%zu", verbs[v], sizes[s], s);
+            snprintf(target, sizeof(target), "/%s?%zu&%zu", verbs[v], sizes[s], s);
             struct answer a = client_ask(&one, "GET", target);
             assert_int_equal(a.status, 200);
             assert_true(a.whole && a.keep && !a.wrong);
@@ -30,7 +30,7 @@ static void answers_of_every_kind(void **state)
         }
     for (int status = 200; status < 400; status += 104) { /* 304 among them */
         char target[64];
-        snprintf(target, sizeof target, "/status?%d", status);
+        snprintf(target, sizeof(target), "/status?%d", status);
         struct answer a = client_ask(&one, "GET", target);
         assert_int_equal(a.status, status);
         assert_int_equal(a.has_length, status != 304);
@@ -56,7 +56,7 @@ static void split_at_every_byte(void **state)
     };
     (void)state;
     client_open(&one);
-    for (size_t r = 0; r < sizeof requests / sizeof requests[0]; r++) {
+    for (size_t r = 0; r < sizeof(requests) / sizeof(requests[0]); r++) {
         size_t n = strlen(requests[r]);
         for (size_t at = 0; at < n; at++) {
             for (size_t from = 0; from < n;) {
@@ -85,7 +85,7 @@ static void continues_only_when_it_reads(void **state)
     char text[200];
     (void)state;
     client_open(&one);
-    snprintf(text, sizeof text, head, "sum", "");
+    snprintf(text, sizeof(text), head, "sum", "");
     client_say(&one, text);
     assert_int_equal(client_answer(&one, false).status, 100);
     client_say(&one, "abcde");
@@ -93,12 +93,12 @@ static void continues_only_when_it_reads(void **state)
     assert_int_equal(a.status, 200);
     assert_string_equal(a.text, "5");
     /* One that does not wait is not told. */
-    snprintf(text, sizeof text, head, "sum", "abcde");
+    snprintf(text, sizeof(text), head, "sum", "abcde");
     client_say(&one, text);
     assert_int_equal(client_answer(&one, false).status, 200);
     /* One that is refused is not asked for its body; the connection ends, since nobody
      * knows whether the body comes. */
-    snprintf(text, sizeof text, head, "early", "");
+    snprintf(text, sizeof(text), head, "early", "");
     client_say(&one, text);
     a = client_answer(&one, false);
     assert_int_equal(a.status, 403);
@@ -115,13 +115,13 @@ static void early_answers_are_not_reset(void **state)
                                           "/blurt?8000000", "/offer?8000000"};
     (void)state;
     for (int chunked = 0; chunked < 2; chunked++)
-        for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++) {
+        for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
             enum { BYTES = 40 << 20 };
             char text[200];
             client_open(&one);
-            int n =
-                snprintf(text, sizeof text, "PUT %s HTTP/1.1\r\nHost: x\r\n", targets[i]);
-            snprintf(text + n, sizeof text - (size_t)n,
+            int n = snprintf(text, sizeof(text), "PUT %s HTTP/1.1\r\nHost: x\r\n",
+                             targets[i]);
+            snprintf(text + n, sizeof(text) - (size_t)n,
                      chunked ? "Transfer-Encoding: chunked\r\n\r\n%x\r\n"
                              : "Content-Length: %d\r\n\r\n",
                      BYTES);
@@ -172,7 +172,7 @@ static void malformed_requests_end_it(void **state)
          "chunked\r\n\r\n3\r\nabcd\r\n"),
     };
     (void)state;
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         client_open(&one);
         client_say(&one, "GET /later?5 HTTP/1.1\r\nHost: x\r\n\r\n");
         client_say(&one, bad[i]);
@@ -239,7 +239,7 @@ static void aborts_in_every_state(void **state)
         char target[64];
         const char *verb = verbs[i % 8];
         client_open(&one);
-        snprintf(target, sizeof target,
+        snprintf(target, sizeof(target),
                  strcmp(verb, "short") == 0 ? "/%s?%d" : "/abort-%s?%d", verb, i);
         struct answer a = client_ask(&one, i % 3 ? "GET" : "PUT", target);
         assert_false(a.whole);

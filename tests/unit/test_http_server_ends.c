@@ -130,7 +130,7 @@ static void slow_readers_are_not_cut(void **state)
     start_with(1500);
     client_open_with(&one, 8192);
     client_say(&one, "GET /length?6000000 HTTP/1.1\r\nHost: x\r\n\r\n");
-    while (client_line(&one, line, sizeof line) && line[0])
+    while (client_line(&one, line, sizeof(line)) && line[0])
         ;
     for (int i = 0; i < 40; i++) {
         assert_true(body_bytes(&one, &a, 150000));
@@ -213,7 +213,7 @@ static void drains_in_every_state(void **state)
     struct client *const all[] = {&idle,     &fresh,    &partial,  &nap,
                                   &waiting,  &upload,   &download, &lingering,
                                   &skipping, &socketed, &pipelined};
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         client_close(all[i]);
     assert_int_equal(server_join(), 0);
 }
@@ -252,7 +252,7 @@ static void draining_refuses(void **state)
                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
                               .sin_port = htons((uint16_t)service_port(server.service))};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&sin, sizeof sin), -1);
+    assert_int_equal(connect(fd, (struct sockaddr *)&sin, sizeof(sin)), -1);
     assert_int_equal(errno, ECONNREFUSED);
     close(fd);
     client_reset(&one);
@@ -270,7 +270,7 @@ static void *connect_all_the_time(void *arg)
                                       htons((uint16_t)service_port(server.service))};
         c.at = c.used = 0;
         c.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (connect(c.fd, (struct sockaddr *)&sin, sizeof sin) < 0) {
+        if (connect(c.fd, (struct sockaddr *)&sin, sizeof(sin)) < 0) {
             close(c.fd);
             break;
         }
@@ -324,7 +324,7 @@ static void *read_all_the_time(void *arg)
     static struct client c;
     client_open(&c);
     client_say(&c, "GET /endless?1 HTTP/1.1\r\nHost: x\r\n\r\n");
-    while (!atomic_load(end) && recv(c.fd, c.buf, sizeof c.buf, 0) > 0)
+    while (!atomic_load(end) && recv(c.fd, c.buf, sizeof(c.buf), 0) > 0)
         ;
     client_reset(&c);
     return NULL;
@@ -370,7 +370,7 @@ static void running_out_of_descriptors(void **state)
     struct sockaddr_in sin = {.sin_family = AF_INET,
                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
                               .sin_port = htons((uint16_t)service_port(server.service))};
-    assert_int_equal(connect(fd, (struct sockaddr *)&sin, sizeof sin), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
     two = (struct client){.fd = fd};
     client_say(&two, "GET /now?2 HTTP/1.1\r\nHost: x\r\n\r\n");
     struct timespec cpu, after;

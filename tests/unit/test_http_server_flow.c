@@ -120,7 +120,7 @@ static void resets_at_any_moment(void **state)
     for (int i = 0; i < 400; i++) {
         char text[300];
         client_open(&one);
-        int n = snprintf(text, sizeof text,
+        int n = snprintf(text, sizeof(text),
                          "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n",
                          targets[i % 10], i % 3 ? 200000 : 0);
         if (i % 7 == 0)
@@ -187,7 +187,7 @@ static void half_closed_clients_get_all(void **state)
     for (size_t less = 10000; less < 60000; less += 10000) {
         char text[100];
         client_open_with(&one, 8192);
-        snprintf(text, sizeof text, "GET /length?%zu HTTP/1.1\r\nHost: x\r\n\r\n",
+        snprintf(text, sizeof(text), "GET /length?%zu HTTP/1.1\r\nHost: x\r\n\r\n",
                  enough - less);
         client_say(&one, text);
         shutdown(one.fd, SHUT_WR);

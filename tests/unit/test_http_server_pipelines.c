@@ -23,7 +23,7 @@ static size_t put_request(char *at, unsigned *seed, int id, struct expected *e)
     size_t number = (size_t)(rand_r(seed) % 100), n = 0, body = 0;
     if (rand_r(seed) % 8 == 0)
         number *= 1500;
-    memset(e, 0, sizeof *e);
+    memset(e, 0, sizeof(*e));
     e->status = 200;
     e->body = number;
     e->to_head = rand_r(seed) % 6 == 0;
@@ -45,7 +45,7 @@ static size_t put_request(char *at, unsigned *seed, int id, struct expected *e)
     if (framing == 0)
         body = 0;
     if (strcmp(verb, "sum") == 0 || strcmp(verb, "slow") == 0) {
-        snprintf(e->text, sizeof e->text, "%zu", body);
+        snprintf(e->text, sizeof(e->text), "%zu", body);
         e->body = strlen(e->text);
     }
     n += (size_t)sprintf(at + n, "%s%s /%s?%zu&%d HTTP/1.1\r\nHost: x\r\n",

@@ -122,7 +122,7 @@ static void test_dates(void **state)
         struct tm tm;
         time_t when = (time_t)t;
         assert_non_null(gmtime_r(&when, &tm));
-        strftime(want, sizeof want, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+        strftime(want, sizeof(want), "%a, %d %b %Y %H:%M:%S GMT", &tm);
         http_format_date(t, text);
         assert_string_equal(text, want);
     }

@@ -119,7 +119,7 @@ static void tasks_of_a_poster_keep_their_order(void **state)
     n_seen = 0;
     for (int p = 0; p < POSTERS; p++) {
         seen[p] = 0;
-        tasks[p] = calloc(TASKS, sizeof *tasks[p]);
+        tasks[p] = calloc(TASKS, sizeof(*tasks[p]));
         for (int i = 0; i < TASKS; i++)
             tasks[p][i] =
                 (struct ordered){.task.run = task_ran, .poster = p, .number = i};

@@ -18,7 +18,7 @@ static int parse(const char *target, size_t n, struct path *out)
 {
     char *exact = xmalloc(n ? n : 1);
     memcpy(exact, target, n);
-    memset(out, 0xaa, sizeof *out);
+    memset(out, 0xaa, sizeof(*out));
     int result = path_parse((struct str){exact, n}, out);
     if (!result && out->query.n) { /* points into what is freed now */
         static char kept[PATH_ROOM];
@@ -134,14 +134,14 @@ static void bytes(void **state)
     /* Every byte but NUL, encoded, is that byte. */
     for (int c = 1; c < 256; c++) {
         char target[8];
-        snprintf(target, sizeof target, "/x%%%02xy", c);
+        snprintf(target, sizeof(target), "/x%%%02xy", c);
         assert_int_equal(parse(target, 6, &path), 0);
         assert_int_equal(path.n, 4);
         assert_int_equal((unsigned char)path.z[2], c);
     }
     /* As long as a line may be, and longer. */
     static char longest[PATH_ROOM + 16];
-    memset(longest, 'a', sizeof longest);
+    memset(longest, 'a', sizeof(longest));
     longest[0] = '/';
     assert_int_equal(parse(longest, PATH_ROOM - 1, &path), 0);
     assert_int_equal(path.n, PATH_ROOM - 1);

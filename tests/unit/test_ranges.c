@@ -36,8 +36,8 @@ static void expect(const char *value, int64_t size, const char *want)
         for (int i = 0; i < count; i++) {
             assert_true(ranges[i].start >= 0 && ranges[i].start < ranges[i].end);
             assert_true(ranges[i].end <= size);
-            at += (size_t)snprintf(got + at, sizeof got - at, "%s%lld-%lld", i ? "," : "",
-                                   (long long)ranges[i].start,
+            at += (size_t)snprintf(got + at, sizeof(got) - at, "%s%lld-%lld",
+                                   i ? "," : "", (long long)ranges[i].start,
                                    (long long)ranges[i].end - 1);
         }
         if (count > 1)
