@@ -37,7 +37,7 @@ void assure_failed(const char *expr, const char *file, int line)
 
 static void *need(void *p, unsigned long size)
 {
-    if (__builtin_expect(p == NULL, 0)) {
+    if (__builtin_expect(!p, 0)) {
         char text[64];
         int n = snprintf(text, sizeof(text), "out of memory (%lu bytes)\n", size);
         die(text, n, sizeof(text));

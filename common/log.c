@@ -62,7 +62,7 @@ static size_t put_stamp(enum log_level level, char out[STAMP_MAX])
     clock_gettime(CLOCK_REALTIME, &now);
     if (now.tv_sec != second) {
         struct tm tm;
-        if (gmtime_r(&now.tv_sec, &tm) == NULL ||
+        if (!gmtime_r(&now.tv_sec, &tm) ||
             strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm) == 0)
             text[0] = '\0';
         second = now.tv_sec;

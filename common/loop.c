@@ -233,7 +233,7 @@ void loop_undefer(struct loop *loop, struct task *task)
             task->next = NULL;
             return;
         }
-    assure(task->next == NULL); /* a deferred task is in one of the lists */
+    assure(!task->next); /* a deferred task is in one of the lists */
 }
 
 /* --- errands -------------------------------------------------------------------- */

@@ -74,7 +74,7 @@ static EVP_MD_CTX *context_new(void)
 
 static struct kept *kept(void)
 {
-    if (__builtin_expect(mine == NULL, 0)) {
+    if (__builtin_expect(!mine, 0)) {
         pthread_once(&once, prepare);
         mine = xcalloc(1, sizeof(*mine));
         mine->at_once = context_new();
@@ -138,7 +138,7 @@ void md5_free(struct md5 **pm)
     struct md5 *m = *pm;
     struct kept *k;
 
-    if (m == NULL)
+    if (!m)
         return;
     *pm = NULL;
     k = kept();

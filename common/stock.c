@@ -15,7 +15,7 @@ void *stock_get(struct stock *stock)
 {
     void *object = stock->first;
 
-    if (object == NULL)
+    if (!object)
         return xmalloc(stock->size);
     stock->first = *(void **)object;
     stock->kept--;
@@ -26,7 +26,7 @@ void stock_put(struct stock *stock, void *object)
 {
     unsigned most = stock->most == 0 ? STOCK_MOST : stock->most;
 
-    if (object == NULL)
+    if (!object)
         return;
     if (!STOCKS_KEEP || stock->kept >= most) {
         free(object);
@@ -44,8 +44,8 @@ void stock_put(struct stock *stock, void *object)
 
 void stock_free_all(void)
 {
-    for (; stocks != NULL; stocks = stocks->next) {
-        while (stocks->first != NULL) {
+    for (; stocks; stocks = stocks->next) {
+        while (stocks->first) {
             void *object = stocks->first;
 
             stocks->first = *(void **)object;

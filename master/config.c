@@ -110,7 +110,7 @@ static bool is_command(const char *word)
 /* It goes into Location as it is. */
 static bool is_authority(const char *s)
 {
-    if (strstr(s, "://") != NULL)
+    if (strstr(s, "://"))
         return false;
     for (; *s != '\0'; s++)
         if ((unsigned char)*s <= ' ' || (unsigned char)*s >= 0x7f)

@@ -16,9 +16,9 @@ void crash_point(const char *name)
     const char *at = getenv("MKV_CRASH_AT");
     size_t n = strlen(name);
 
-    if (at != NULL && strcmp(at, "?") == 0)
+    if (at && strcmp(at, "?") == 0)
         fprintf(stderr, "crash point: %s\n", name);
-    if (at == NULL || strncmp(at, name, n) != 0 || at[n] != ':')
+    if (!at || strncmp(at, name, n) != 0 || at[n] != ':')
         return;
     if (atomic_fetch_add(&passed, 1) + 1 == atoi(at + n + 1))
         kill(getpid(), SIGKILL);

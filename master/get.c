@@ -249,9 +249,9 @@ static void got(void *arg, int err, struct entry *entry)
     struct request *r = get->request;
 
     get->reading = false;
-    if (r->ex == NULL || err != 0 || entry->record.state != RECORD_LIVE) {
+    if (!r->ex || err != 0 || entry->record.state != RECORD_LIVE) {
         entry_clear(entry);
-        if (r->ex == NULL) /* the client left meanwhile */
+        if (!r->ex) /* the client left meanwhile */
             get_free(get);
         else if (err != 0)
             exchange_error(r->ex, 503, "the index cannot be read");
@@ -276,7 +276,7 @@ static void get_over(struct exchange *ex, enum exchange_end how)
     get->request->ex = NULL;
     if (get->reading)
         return; /* got() frees */
-    if (get->call != NULL) {
+    if (get->call) {
         call_cancel(&get->call);
         timer_clear(get->request->shard->loop, &get->limit);
     }

@@ -179,7 +179,7 @@ static bool weigh_sizes(struct homecoming *h)
         return true;
     /* An MD5 tells which one is the value, as soon as one is read. */
     note(h, "its copies differ in size");
-    return h->entry.record.md5[0] != '\0' && spots_target(&h->spots) != NULL;
+    return h->entry.record.md5[0] != '\0' && spots_target(&h->spots);
 }
 
 static void on_asked(void *arg)

@@ -27,7 +27,7 @@ static void link_free(struct link *link)
 static void finish(struct link *link, int status, const char *why)
 {
     link->running = false;
-    if (link->request->ex != NULL)
+    if (link->request->ex)
         request_answer(link->request, status, why);
     else
         link_free(link);

@@ -333,7 +333,7 @@ void operation_list(struct request *request)
     list->turn.run = list_turn;
     exchange_own(ex, &list_ops, list);
     fault = read_query(list, &start, buffer);
-    if (fault != NULL) {
+    if (fault) {
         list->phase = REPLIED;
         exchange_error(ex, 400, fault);
         return;

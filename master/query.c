@@ -7,7 +7,7 @@ static struct str cut(struct str *rest, char mark)
     const char *at = rest->n == 0 ? NULL : memchr(rest->p, mark, rest->n);
     struct str part = *rest;
 
-    if (at == NULL) {
+    if (!at) {
         *rest = STR("");
         return part;
     }

@@ -47,7 +47,7 @@ static void on_done(void *arg, const struct homecoming_end *end)
     struct rebalance *rebalance = arg;
 
     rebalance->running = false;
-    if (rebalance->request->ex != NULL)
+    if (rebalance->request->ex)
         answer(rebalance->request, end);
     else
         rebalance_free(rebalance);

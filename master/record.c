@@ -30,7 +30,7 @@ bool record_place_ok(struct str place)
 void place_split(struct str place, struct str *authority, struct str *prefix)
 {
     const char *slash = memchr(place.p, '/', place.n);
-    size_t n = slash == NULL ? place.n : (size_t)(slash - place.p);
+    size_t n = slash ? (size_t)(slash - place.p) : place.n;
 
     *authority = (struct str){place.p, n};
     *prefix = (struct str){place.p + n, place.n - n};
@@ -63,11 +63,11 @@ int record_parse(struct str text, struct record *out)
     }
     for (;;) {
         const char *comma = text.n > 0 ? memchr(text.p, ',', text.n) : NULL;
-        struct str place = {text.p, comma != NULL ? (size_t)(comma - text.p) : text.n};
+        struct str place = {text.p, comma ? (size_t)(comma - text.p) : text.n};
         if (out->n == RECORD_PLACES_MAX || !record_place_ok(place))
             return -EINVAL;
         out->place[out->n++] = place;
-        if (comma == NULL)
+        if (!comma)
             return 0;
         text = skip(text, place.n + 1);
     }

@@ -16,7 +16,7 @@ void shard_enter(struct shard *shard)
 
 void shard_leave(struct shard *shard)
 {
-    if (--shard->running == 0 && shard->drained != NULL) {
+    if (--shard->running == 0 && shard->drained) {
         loop_defer(shard->loop, shard->drained);
         shard->drained = NULL;
     }

@@ -81,7 +81,7 @@ static bool is_s3(struct str query)
     while (query_next(&query, &parameter)) {
         const char *equals = memchr(parameter.p, '=', parameter.n);
 
-        if (equals != NULL)
+        if (equals)
             parameter.n = (size_t)(equals - parameter.p);
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
             if (str_eq(parameter, names[i]))
@@ -164,7 +164,7 @@ void master_on_request(void *ctx, struct exchange *ex)
         bool read = is_read(head->method);
 
         run = read ? reading_of(path, query) : job_of(head->method, path, query);
-        if (run == NULL) {
+        if (!run) {
             if (is_s3(query))
                 return refuse(ex, 501, "S3's requests are not served here");
             if (!read)
@@ -174,7 +174,7 @@ void master_on_request(void *ctx, struct exchange *ex)
                           "no such query; there are ?list, ?unlinked, /?volumes and "
                           "/?jobs");
         }
-    } else if (run == NULL) {
+    } else if (!run) {
         if (str_eq(head->method, STR("LIST")))
             return refuse(ex, 403, "LIST needs a query, ?list or ?unlinked");
         return refuse_method(ex);

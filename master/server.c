@@ -73,7 +73,7 @@ static void shard_drain(void *arg, void *ctx, struct task *rested)
     struct server *server = arg;
     struct shard *shard = ctx;
 
-    if (server->work != NULL)
+    if (server->work)
         server->work->stop(server->work->arg);
     else
         jobs_close(server->master.jobs);
@@ -94,7 +94,7 @@ static void shard_free(void *arg, void *ctx)
     }
     shard->drained = NULL;
     http_client_free(&shard->client);
-    if (server->master.index != NULL) /* else it was closed before the loops ran */
+    if (server->master.index) /* else it was closed before the loops ran */
         index_part(server->master.index, shard->loop);
 }
 
@@ -119,18 +119,18 @@ static int run(struct server *server, struct service *service)
     struct master *master = &server->master;
     int ran;
 
-    if (server->work != NULL) {
+    if (server->work) {
         server->work->begin(server->work->arg, server->shard, server->n_shards, service);
     } else {
         log_info("mkv serves on port %d, with %d volumes", service_port(service),
                  volumes_count(master->volumes));
     }
     ran = service_run(service);
-    if (ran < 0 && server->work != NULL)
+    if (ran < 0 && server->work)
         server->work->stop(server->work->arg);
     if (ran < 0)
         fprintf(stderr, "mkv: cannot start a thread: %s\n", strerror(-ran));
-    else if (server->work != NULL && ran == 0)
+    else if (server->work && ran == 0)
         ran = server->work->status(server->work->arg);
     return ran < 0 ? 1 : ran;
 }
@@ -173,22 +173,22 @@ static bool close_parts(struct server *server, struct service **service)
     int closed;
 
     jobs_free(&master->jobs);
-    if (master->removals != NULL)
+    if (master->removals)
         removals_free(&master->removals);
-    if (server->sweeper != NULL)
+    if (server->sweeper)
         sweeper_free(&server->sweeper);
-    if (master->resting != NULL)
+    if (master->resting)
         resting_free(&master->resting);
-    if (master->unlisted != NULL)
+    if (master->unlisted)
         resting_free(&master->unlisted);
-    if (server->prober != NULL)
+    if (server->prober)
         prober_free(&server->prober);
     closed = index_close(&master->index);
-    if (server->lookups != NULL)
+    if (server->lookups)
         workers_free(&server->lookups);
-    if (master->summers != NULL)
+    if (master->summers)
         workers_free(&master->summers);
-    if (*service != NULL)
+    if (*service)
         service_free(service);
     shards_free(server);
     volumes_free(&master->volumes);
@@ -220,7 +220,7 @@ static struct service *open_service(struct server *server, const struct config *
 int server_run(const struct config *config, const struct server_work *work)
 {
     struct index_options options = {.path = config->db, .sync = config->sync};
-    struct server server = {.work = work, .master = master_of(config, work == NULL)};
+    struct server server = {.work = work, .master = master_of(config, !work)};
     struct master *master = &server.master;
     struct service *service = NULL;
     char err[512] = "";
@@ -230,16 +230,16 @@ int server_run(const struct config *config, const struct server_work *work)
         log_set_level(LOG_LEVEL_DEBUG);
     master->volumes = volumes_new(config->volumes, config->replicas, config->subvolumes,
                                   config->public_volumes, err, sizeof(err));
-    if (master->volumes == NULL)
+    if (!master->volumes)
         goto out;
 
     status = 1;
     master->index = index_open(&options, err, sizeof(err));
-    if (master->index == NULL)
+    if (!master->index)
         goto out;
     make_parts(&server);
     service = open_service(&server, config, err, sizeof(err));
-    if (service == NULL)
+    if (!service)
         goto out;
     master->jobs = jobs_new(server.shard, server.n_shards, (unsigned)config->jobs,
                             (unsigned)config->jobs_rate);

@@ -17,7 +17,7 @@ static void add(struct spots *spots, const struct entry *entry, struct str place
     spot->named = record_names(&entry->record, place);
     if (spot->named) {
         spot->state = SPOT_UNKNOWN;
-    } else if (removal != NULL) {
+    } else if (removal) {
         spot->state = SPOT_TAKEN;
         spot->late = removal->late > time(NULL);
     } else {
@@ -32,7 +32,7 @@ void spots_find_homes(struct spots *spots, const struct volumes *volumes, struct
     struct placement_rank rank[PLACEMENT_VOLUMES_MAX];
     int n = volumes_replicas(volumes);
 
-    if (spots->spot == NULL) {
+    if (!spots->spot) {
         spots->spot = xcalloc((size_t)n + (size_t)record->n, sizeof(*spots->spot));
         spots->homes = xmalloc((size_t)n * PLACE_MAX);
     }

@@ -438,7 +438,7 @@ static bool several_ranges(const struct exchange *ex)
 {
     struct str value;
     return http_field(exchange_head(ex), STR("Range"), &value) &&
-           memchr(value.p, ',', value.n) != NULL;
+           memchr(value.p, ',', value.n);
 }
 
 void get_answer(struct shard *shard, struct exchange *ex, const struct path *path)

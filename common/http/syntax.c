@@ -34,7 +34,7 @@ ssize_t http_percent_decode(struct str in, char *out)
 static bool is_plain(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c != '\0' && strchr("-._~/", c) != NULL);
+           (c != '\0' && strchr("-._~/", c));
 }
 
 size_t http_percent_encode(struct str in, char *out)

@@ -93,7 +93,7 @@ static int to_drop(struct gone *gone, const struct removal *removal)
         return 0;
     place_split(removal->place, &authority, &prefix);
     volume = find_volume(gone, authority);
-    if (volume != NULL)
+    if (volume)
         return volume->gone;
     if (gone->n == VOLUMES_MAX)
         return 0;
@@ -129,14 +129,14 @@ static bool drop_of(struct gone *gone, struct str key, const struct entry *entry
         }
         if (drop == 0)
             continue;
-        if (change == NULL)
+        if (!change)
             change = change_new(key);
         change_cleared(change, entry->removal[i].place);
         n++;
     }
     gone->dropping = n;
     gone->cursor_n = index_key_after(key, gone->cursor);
-    if (change == NULL)
+    if (!change)
         return true;
     index_commit(gone->shard->master->index, gone->shard->loop, &change, false,
                  on_dropped, gone);

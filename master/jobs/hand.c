@@ -102,7 +102,7 @@ void job_key_over(struct job_key *key, enum job_outcome outcome, uint64_t bytes,
         if (outcome == JOB_NO_INDEX) {
             why = "the index cannot be read, or takes no writes";
             ledger_give_up(ledger, why);
-        } else if (why == NULL) {
+        } else if (!why) {
             why = "it is in use all the time";
         }
         outcome = JOB_FAILED;
@@ -162,7 +162,7 @@ static void take_keys(struct hand *hand)
     if (hand->taking) /* a key that was over before its beginning returned */
         return;
     hand->taking = true;
-    while (!hand->out && hand->free_keys != NULL) {
+    while (!hand->out && hand->free_keys) {
         if (ledger_stopping(hand->spec.ledger)) {
             hand->out = true;
         } else if (begun++ == BEGUN_IN_A_TURN) {

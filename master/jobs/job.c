@@ -69,7 +69,7 @@ static void on_hands_rest(struct task *task)
         return;
     }
     ledger_become(job->ledger, JOB_ENDING);
-    if (job->spec.kind->after != NULL)
+    if (job->spec.kind->after)
         job->spec.kind->after(job, job->lead);
     else
         conclude(job);
@@ -162,7 +162,7 @@ void job_free(struct keys_job **jobp)
 {
     struct keys_job *job = *jobp;
 
-    if (job == NULL)
+    if (!job)
         return;
     *jobp = NULL;
     for (int i = 0; i < job->n_hands; i++)

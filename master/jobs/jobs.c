@@ -51,7 +51,7 @@ void jobs_free(struct jobs **jobsp)
 {
     struct jobs *jobs = *jobsp;
 
-    if (jobs == NULL)
+    if (!jobs)
         return;
     *jobsp = NULL;
     for (int i = 0; i < jobs->n; i++)
@@ -98,7 +98,7 @@ int jobs_start(struct jobs *jobs, const struct job_kind *kind, const void *conte
     pthread_mutex_lock(&jobs->lock);
     if (jobs->closed) {
         err = -ESHUTDOWN;
-    } else if (jobs->running != NULL) {
+    } else if (jobs->running) {
         err = -EBUSY;
         /* The last one begun. */
         *now = (struct job_running){jobs->last_id, job_kind_of(jobs->running)};
@@ -139,7 +139,7 @@ void jobs_close(struct jobs *jobs)
 {
     pthread_mutex_lock(&jobs->lock);
     jobs->closed = true;
-    if (jobs->running != NULL)
+    if (jobs->running)
         job_stop(jobs->running);
     pthread_mutex_unlock(&jobs->lock);
 }

@@ -153,7 +153,7 @@ static bool take_escape(struct listing_reader *r, char c)
         return true;
     }
     const char *letter = c != '\0' ? strchr(letters, c) : NULL;
-    if (letter == NULL || r->high != 0)
+    if (!letter || r->high != 0)
         return false;
     add_byte(r, (unsigned char)meant[letter - letters]);
     return true;
@@ -209,7 +209,7 @@ static bool know_field(struct listing_reader *r)
 
 static bool is_name(struct str s)
 {
-    return s.n > 0 && memchr(s.p, '/', s.n) == NULL && memchr(s.p, '\0', s.n) == NULL &&
+    return s.n > 0 && !memchr(s.p, '/', s.n) && !memchr(s.p, '\0', s.n) &&
            !str_eq(s, STR(".")) && !str_eq(s, STR(".."));
 }
 

@@ -113,7 +113,7 @@ static void suspect_over(struct suspect *d)
 
     free(d);
     o->suspects--;
-    if (o->walk == NULL)
+    if (!o->walk)
         loop_defer(o->shard->loop, &o->next);
     else if (!timer_is_set(&o->go_on))
         timer_set(o->shard->loop, &o->go_on, 0);
@@ -264,7 +264,7 @@ static void on_go_on(struct timer *timer)
     struct orphans *o = container_of(timer, struct orphans, go_on);
 
     /* With the most of them under way the end of one goes on. */
-    if (o->walk != NULL && o->suspects < SUSPECTS_MAX)
+    if (o->walk && o->suspects < SUSPECTS_MAX)
         volume_walk_resume(o->walk);
 }
 
@@ -322,7 +322,7 @@ static void on_walked(void *arg, const char *failure)
     struct orphans *o = arg;
     char line[JOB_WHY];
 
-    if (failure != NULL) {
+    if (failure) {
         snprintf(line, sizeof(line), "%s: not all of it could be read: %s",
                  o->place[o->at], failure);
         job_failed(o->job, line);
@@ -358,7 +358,7 @@ static void on_next(struct task *task)
                                                .done = on_walked};
     struct orphans *o = container_of(task, struct orphans, next);
 
-    if (o->walk != NULL)
+    if (o->walk)
         return;
     if (o->at < o->n && !job_stopping(o->job))
         o->walk = volume_walk_start(
@@ -377,7 +377,7 @@ static void on_tick(struct timer *timer)
 {
     struct orphans *o = container_of(timer, struct orphans, tick);
 
-    if (job_stopping(o->job) && o->walk != NULL) {
+    if (job_stopping(o->job) && o->walk) {
         volume_walk_free(&o->walk);
         loop_defer(o->shard->loop, &o->next);
     }

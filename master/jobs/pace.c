@@ -29,7 +29,7 @@ struct pace *pace_new(unsigned rate)
 
 void pace_free(struct pace **pace)
 {
-    if (*pace == NULL)
+    if (!*pace)
         return;
     pthread_mutex_destroy(&(*pace)->lock);
     free(*pace);

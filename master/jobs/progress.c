@@ -114,7 +114,7 @@ void progress_free(struct progress **pp)
     struct progress *p = *pp;
 
     *pp = NULL;
-    if (p == NULL)
+    if (!p)
         return;
     clear(p);
     free(p);

@@ -83,14 +83,14 @@ static struct folder *folder_new(struct volume_walk *w, struct folder *parent,
     struct folder *f = xmalloc(sizeof(*f) + name.n);
 
     f->parent = parent;
-    if (parent != NULL)
+    if (parent)
         parent->refs++;
     f->next = NULL;
     f->share = 0;
     f->refs = 1;
     f->subvolume = false;
     f->name_n = (uint16_t)name.n;
-    f->path_n = parent != NULL ? (uint16_t)(parent->path_n + 1 + name.n) : 0;
+    f->path_n = parent ? (uint16_t)(parent->path_n + 1 + name.n) : 0;
     memcpy(f->name, name.p, name.n);
     w->kept += folder_bytes(name.n);
     return f;
@@ -98,7 +98,7 @@ static struct folder *folder_new(struct volume_walk *w, struct folder *parent,
 
 static void folder_unref(struct volume_walk *w, struct folder *f)
 {
-    while (f != NULL && --f->refs == 0) {
+    while (f && --f->refs == 0) {
         struct folder *parent = f->parent;
         w->kept -= folder_bytes(f->name_n);
         free(f);
@@ -108,7 +108,7 @@ static void folder_unref(struct volume_walk *w, struct folder *f)
 
 static void folders_free(struct volume_walk *w, struct folder **list)
 {
-    while (*list != NULL) {
+    while (*list) {
         struct folder *f = *list;
         *list = f->next;
         folder_unref(w, f);
@@ -120,7 +120,7 @@ static size_t folder_path(const struct folder *f, char *out)
 {
     size_t n = f->path_n, at = n;
 
-    for (; f->parent != NULL; f = f->parent) {
+    for (; f->parent; f = f->parent) {
         at -= f->name_n;
         memcpy(out + at, f->name, f->name_n);
         out[--at] = '/';
@@ -132,7 +132,7 @@ static int depth(const struct folder *f)
 {
     int n = 0;
 
-    for (; f->parent != NULL && n < 3; f = f->parent)
+    for (; f->parent && n < 3; f = f->parent)
         n++;
     return n;
 }
@@ -258,7 +258,7 @@ static void finish(struct visit *v)
 
     if (v->n_children == 0)
         w->part += f->share;
-    while (v->children != NULL) {
+    while (v->children) {
         struct folder *child = v->children;
         v->children = child->next;
         if (child->subvolume) {
@@ -370,7 +370,7 @@ static void next_visits(struct volume_walk *w)
 
     for (int i = 0; i < w->n_visits; i++) {
         struct visit *v = &w->visit[i];
-        if (v->folder == NULL && w->stack != NULL && i < w->at_once) {
+        if (!v->folder && w->stack && i < w->at_once) {
             v->folder = w->stack;
             w->stack = v->folder->next;
             v->tries = 0;
@@ -378,7 +378,7 @@ static void next_visits(struct volume_walk *w)
         }
         busy |= v->folder != NULL;
     }
-    if (!busy && w->stack == NULL)
+    if (!busy && !w->stack)
         loop_defer(w->loop, &w->end);
 }
 
@@ -386,7 +386,7 @@ static void stop(struct volume_walk *w)
 {
     for (int i = 0; i < w->n_visits; i++) {
         struct visit *v = &w->visit[i];
-        if (v->call != NULL)
+        if (v->call)
             call_cancel(&v->call);
         timer_clear(w->loop, &v->retry);
     }
@@ -434,7 +434,7 @@ void volume_walk_free(struct volume_walk **walk)
     struct volume_walk *w = *walk;
 
     *walk = NULL;
-    if (w == NULL)
+    if (!w)
         return;
     stop(w);
     loop_undefer(w->loop, &w->end);

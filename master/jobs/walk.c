@@ -30,7 +30,7 @@ struct walk *walk_new(struct index *index)
 
 void walk_free(struct walk **walk)
 {
-    if (*walk == NULL)
+    if (!*walk)
         return;
     pthread_mutex_destroy(&(*walk)->lock);
     free(*walk);

@@ -70,7 +70,7 @@ static const char *text(const json_t *object, const char *name)
 {
     const char *value = json_string_value(json_object_get(object, name));
 
-    return value != NULL ? value : "";
+    return value ? value : "";
 }
 
 static bool has_ended(const json_t *job)
@@ -126,7 +126,7 @@ static void take_state(struct watched *w, const json_t *answer)
     const json_t *job = find_job(w, answer);
     json_int_t total, done;
 
-    if (job == NULL) {
+    if (!job) {
         fprintf(stderr, "mkv: the master was restarted, which ended the job; running it "
                         "again goes on\n");
         leave(w, 1);
@@ -163,9 +163,9 @@ static void take_answer(struct watched *w)
 
     if (w->answer == (w->begun ? 200 : 202) || (!w->begun && w->answer == 409))
         answer = json_loadb(w->text, w->used, 0, NULL);
-    if (w->begun && answer != NULL) {
+    if (w->begun && answer) {
         take_state(w, answer);
-    } else if (answer != NULL) {
+    } else if (answer) {
         take_begun(w, answer);
     } else {
         fprintf(stderr, "mkv: %s answered %d: %.*s", w->master, w->answer, (int)w->used,
@@ -247,7 +247,7 @@ static void on_tick(struct timer *timer)
         return;
     }
     timer_set(w->loop, timer, TICK_MS);
-    if (w->call == NULL && loop_now(w->loop) >= w->due)
+    if (!w->call && loop_now(w->loop) >= w->due)
         ask(w);
 }
 
@@ -261,7 +261,7 @@ int watch_job(const char *master, const struct job_kind *kind, const char *query
     sigaction(SIGINT, &catch, NULL);
     sigaction(SIGTERM, &catch, NULL);
     w.loop = loop_new();
-    if (w.loop == NULL) {
+    if (!w.loop) {
         perror("mkv: cannot make an event loop");
         return 1;
     }

@@ -26,6 +26,6 @@ void drip_start(struct drip *drip, struct loop *loop, void (*too_slow)(struct dr
 
 void drip_stop(struct drip *drip)
 {
-    if (drip->loop != NULL)
+    if (drip->loop)
         timer_clear(drip->loop, &drip->timer);
 }

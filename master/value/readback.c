@@ -41,7 +41,7 @@ static void finish(struct readback *r)
 
     end.bytes = r->come;
     drip_stop(&r->drip);
-    if (r->call != NULL)
+    if (r->call)
         call_cancel(&r->call);
     body_sum_free(&r->sum);
     stock_put(&readbacks, r);
@@ -71,7 +71,7 @@ static void on_summed(void *arg)
 {
     struct readback *r = arg;
 
-    if (r->call == NULL) {
+    if (!r->call) {
         end_file(r);
     } else if (r->waiting) {
         r->waiting = false;
@@ -107,7 +107,7 @@ static size_t on_body(struct call *call, struct block *block, const char *data,
 {
     struct readback *r = call_arg(call);
 
-    if (r->sum == NULL) /* what it says instead of the file */
+    if (!r->sum) /* what it says instead of the file */
         return len;
     r->waiting = !body_sum_room(r->sum, block);
     if (r->waiting)
@@ -136,7 +136,7 @@ static void on_done(struct call *call, enum call_result result)
     drip_stop(&r->drip);
     volumes_saw(r->volumes, (struct str){r->place, r->place_n}, result);
     loop_undefer(r->loop, &r->over);
-    if (r->sum != NULL && result == CALL_OK) {
+    if (r->sum && result == CALL_OK) {
         end_file(r);
         return;
     }

@@ -54,7 +54,7 @@ static void on_timer(struct timer *timer)
     struct prober *prober = container_of(timer, struct prober, timer);
 
     for (int i = 0; i < volumes_count(prober->volumes); i++)
-        if (prober->probe[i].call == NULL && !volumes_standing(prober->volumes, i).well)
+        if (!prober->probe[i].call && !volumes_standing(prober->volumes, i).well)
             ask(&prober->probe[i]);
     timer_set(prober->loop, timer, PROBE_MS);
 }
@@ -84,7 +84,7 @@ void prober_stop(struct prober *prober)
 {
     timer_clear(prober->loop, &prober->timer);
     for (int i = 0; i < volumes_count(prober->volumes); i++)
-        if (prober->probe[i].call != NULL)
+        if (prober->probe[i].call)
             call_cancel(&prober->probe[i].call);
 }
 

@@ -47,13 +47,13 @@ static const char *name_fault(struct str name)
         return "is empty";
     if (name.n > NAME_MAX_BYTES)
         return "is longer than 300 bytes";
-    if (memmem(name.p, name.n, "://", 3) != NULL)
+    if (memmem(name.p, name.n, "://", 3))
         return "has a scheme; it should be host:port or host:port/prefix";
     for (size_t i = 0; i < name.n; i++) {
         unsigned char c = (unsigned char)name.p[i];
 
         /* The prefix goes into request lines and into Location as it is. */
-        if (c <= ' ' || c >= 0x7f || strchr("?#\"<>\\@", c) != NULL)
+        if (c <= ' ' || c >= 0x7f || strchr("?#\"<>\\@", c))
             return "has a character that no volume's name may have";
     }
     /* A record that began with it would be read as something else. */
@@ -70,10 +70,10 @@ static bool next_entry(struct str *rest, struct str *entry)
 {
     const char *comma;
 
-    if (rest->p == NULL)
+    if (!rest->p)
         return false;
     comma = memchr(rest->p, ',', rest->n);
-    if (comma == NULL) {
+    if (!comma) {
         *entry = *rest;
         rest->p = NULL;
         return true;
@@ -103,7 +103,7 @@ static bool read_names(struct volumes *v, char *err, size_t errlen)
     while (next_entry(&rest, &name)) {
         const char *fault = name_fault(name);
 
-        if (fault != NULL)
+        if (fault)
             return list_fault(err, errlen, "-volumes", name, fault);
         for (int i = 0; i < v->n; i++)
             if (str_eq(v->name[i], name))
@@ -132,7 +132,7 @@ static bool read_public_names(struct volumes *v, char *err, size_t errlen)
         struct public_name *map = &v->public[v->n_public];
         const char *fault;
 
-        if (equals == NULL)
+        if (!equals)
             return list_fault(err, errlen, "-public-volumes", entry,
                               "is not name=public");
         map->name = (struct str){entry.p, (size_t)(equals - entry.p)};
@@ -191,7 +191,7 @@ void volumes_free(struct volumes **volumes)
     struct volumes *v = *volumes;
 
     *volumes = NULL;
-    if (v == NULL)
+    if (!v)
         return;
     free(v->public);
     volume_health_free(&v->health);

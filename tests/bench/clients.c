@@ -156,7 +156,7 @@ static bool connected(struct peer *peer)
 /* --- one request ------------------------------------------------------------------- */
 static const char *field(const char *head, const char *name)
 {
-    for (const char *at = strstr(head, "\r\n"); at != NULL; at = strstr(at, "\r\n")) {
+    for (const char *at = strstr(head, "\r\n"); at; at = strstr(at, "\r\n")) {
         at += 2;
         if (strncasecmp(at, name, strlen(name)) == 0)
             return at + strlen(name) + strspn(at + strlen(name), " ");
@@ -171,7 +171,7 @@ static void read_head(const char *head, struct answer *answer)
     answer->status = (int)strtol(head + 9, NULL, 10);
     answer->length = text ? strtoull(text, NULL, 10) : 0;
     text = field(head, "Connection:");
-    answer->closes = text != NULL && strncasecmp(text, "close", 5) == 0;
+    answer->closes = text && strncasecmp(text, "close", 5) == 0;
     text = field(head, "Location:");
     snprintf(answer->location, sizeof(answer->location), "%.*s",
              text ? (int)strcspn(text, "\r") : 0, text ? text : "");
@@ -184,7 +184,7 @@ static bool receive(struct peer *peer, struct answer *answer, char *body)
     size_t got = 0, len = 0;
     char *end = NULL;
 
-    while (end == NULL) {
+    while (!end) {
         ssize_t n = recv(peer->fd, head + got, HEAD_MAX - got, 0);
         if (n <= 0)
             return false;
@@ -313,7 +313,7 @@ static void *client_main(void *arg)
     uint64_t number;
 
     client->body = malloc(job.size);
-    if (client->body == NULL)
+    if (!client->body)
         fail("memory");
     while (micros_since(&job.began) < job.seconds * 1000000 &&
            (number = atomic_fetch_add(&next_request, 1)) < job.n) {
@@ -345,7 +345,7 @@ static void run_job(void)
     struct client *client = calloc((size_t)job.clients, sizeof(*client));
 
     job.micros = calloc(job.n, sizeof(*job.micros));
-    if (client == NULL || job.micros == NULL)
+    if (!client || !job.micros)
         fail("memory");
     clock_gettime(CLOCK_MONOTONIC, &job.began);
     for (int i = 0; i < job.clients; i++)
@@ -383,7 +383,7 @@ static bool flag_without_value(const char *flag)
                 : strcmp(flag, "-direct") == 0 ? &job.direct
                                                : NULL;
 
-    if (set != NULL)
+    if (set)
         *set = true;
     return set != NULL;
 }
@@ -433,7 +433,7 @@ int main(int argc, char **argv)
     if (inet_pton(AF_INET, argv[i + 1], &job.master.sin_addr) != 1)
         wrong_usage("HOST is an IPv4 address");
     job.value = malloc(job.size + 1);
-    if (job.value == NULL)
+    if (!job.value)
         fail("memory");
     make_value(job.value, job.size);
     run_job();

@@ -114,7 +114,7 @@ static uint64_t *sorted_names(void)
 {
     uint64_t *name = malloc(filler.keys * sizeof(*name));
 
-    if (name == NULL)
+    if (!name)
         fail("no memory");
     for (uint64_t n = 0; n < filler.keys; n++)
         name[n] = scattered(n);
@@ -150,7 +150,7 @@ int main(int argc, char **argv)
     for (int i = fixed; i < argc; i++)
         filler.volume[filler.n_volumes++] = str_of(argv[i]);
     filler.db = db_open(argv[1], err, sizeof(err));
-    if (filler.db == NULL)
+    if (!filler.db)
         fail(err);
     filler.batch = db_batch_new();
     uint64_t *name = sorted_names();

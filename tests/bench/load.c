@@ -196,7 +196,7 @@ static void peer_next(struct run *run, struct peer *peer)
 /* A field of the answer's head, or NULL. `name` with its colon. */
 static const char *field(const char *head, const char *name)
 {
-    for (const char *at = strstr(head, "\r\n"); at != NULL; at = strstr(at, "\r\n")) {
+    for (const char *at = strstr(head, "\r\n"); at; at = strstr(at, "\r\n")) {
         at += 2;
         if (strncasecmp(at, name, strlen(name)) == 0)
             return at + strlen(name);
@@ -210,7 +210,7 @@ static bool read_head(struct peer *peer)
     const char *end = memmem(peer->answer, peer->got, "\r\n\r\n", 4), *text;
     size_t len;
 
-    if (end == NULL)
+    if (!end)
         return peer->got < sizeof(peer->answer) - 1;
     len = (size_t)(end - peer->answer) + 4;
     peer->answer[len - 1] = '\0';
@@ -220,11 +220,11 @@ static bool read_head(struct peer *peer)
     if (peer->status < 200 || peer->status >= STATUS_MAX)
         return false;
     text = field(peer->answer, "Content-Length:");
-    if (text == NULL && peer->status != 204)
+    if (!text && peer->status != 204)
         return false;
-    peer->body_left = text == NULL ? 0 : strtoull(text, NULL, 10);
+    peer->body_left = text ? strtoull(text, NULL, 10) : 0;
     text = field(peer->answer, "Connection:");
-    peer->closes = text != NULL && strncasecmp(text + strspn(text, " "), "close", 5) == 0;
+    peer->closes = text && strncasecmp(text + strspn(text, " "), "close", 5) == 0;
     peer->head_seen = true;
     peer->got -= len;
     return true;
@@ -309,7 +309,7 @@ static void run_job(const struct job *job)
     double began;
 
     run.peers = calloc((size_t)job->connections, sizeof(*run.peers));
-    if (run.epoll < 0 || run.peers == NULL)
+    if (run.epoll < 0 || !run.peers)
         fail("start");
     for (int i = 0; i < job->connections; i++)
         peer_open(&run, &run.peers[i]);
@@ -387,7 +387,7 @@ int main(int argc, char **argv)
         wrong_usage("HOST is an IPv4 address");
 
     job.body = malloc(job.size + 1);
-    if (job.body == NULL)
+    if (!job.body)
         fail("memory");
     make_value(job.body, job.size);
     run_job(&job);

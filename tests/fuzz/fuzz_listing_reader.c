@@ -31,8 +31,8 @@ static void feed(struct listing_reader *r, struct outcome *o, const uint8_t *dat
     struct str in = {piece + 1, n};
     while ((got = listing_reader_next(r, &in, &e)) == 1) {
         assure(e.name.n > 0 && e.name.n <= 1024);
-        assure(memchr(e.name.p, '/', e.name.n) == NULL);
-        assure(memchr(e.name.p, '\0', e.name.n) == NULL);
+        assure(!memchr(e.name.p, '/', e.name.n));
+        assure(!memchr(e.name.p, '\0', e.name.n));
         assure(e.size <= INT64_MAX && e.mtime >= 0);
         o->entries++;
         for (size_t i = 0; i < e.name.n; i++)

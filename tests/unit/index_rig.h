@@ -57,7 +57,7 @@ __attribute__((unused)) static void rig_open(struct rig *rig)
     struct index_options options = {.path = rig->path, .sync = rig->sync};
     char err[512] = "";
     rig->index = index_open(&options, err, sizeof(err));
-    if (rig->index == NULL) {
+    if (!rig->index) {
         fprintf(stderr, "%s\n", err);
         abort();
     }
@@ -73,8 +73,8 @@ __attribute__((unused)) static void rig_reopen(struct rig *rig)
 __attribute__((unused)) static void rig_folder(struct rig *rig, const char *under)
 {
     const char *tmp = getenv("TMPDIR");
-    if (under == NULL)
-        under = tmp != NULL ? tmp : "/tmp";
+    if (!under)
+        under = tmp ? tmp : "/tmp";
     *rig = (struct rig){.sync = true};
     snprintf(rig->dir, sizeof(rig->dir) - 8, "%s/mkv-index-XXXXXX", under);
     const char *made = mkdtemp(rig->dir);
@@ -92,9 +92,9 @@ __attribute__((unused)) static void rig_begin(struct rig *rig)
 
 __attribute__((unused)) static void rig_end(struct rig *rig)
 {
-    if (rig->index != NULL)
+    if (rig->index)
         index_close(&rig->index);
-    if (rig->loop != NULL) {
+    if (rig->loop) {
         loop_stop(rig->loop);
         pthread_join(rig->thread, NULL);
         loop_free(&rig->loop);

@@ -128,7 +128,7 @@ static int swap_once(void)
         assert_true(is_index(index, "new"));
         assert_true(is_index(kept, "old"));
         assert_false(unsynced);
-    } else if (kept == NULL) {
+    } else if (!kept) {
         assert_true(is_index(index, "old"));
     } else {
         assert_true(is_index(kept, "old"));

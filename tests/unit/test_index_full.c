@@ -48,7 +48,7 @@ static const char *failing_write; /* the next write of this text fails */
 ssize_t write(int fd, const void *data, size_t n)
 {
     const char *text = __atomic_load_n(&failing_write, __ATOMIC_RELAXED);
-    if (text != NULL && memmem(data, n, text, strlen(text)) != NULL) {
+    if (text && memmem(data, n, text, strlen(text))) {
         __atomic_store_n(&failing_write, NULL, __ATOMIC_RELAXED);
         errno = EIO;
         return -1;
@@ -282,7 +282,7 @@ static void test_marks_outlive_twice(void **state)
     set_no_room(false);
     fail_write_of("removal ");
     recover(rig);
-    while (__atomic_load_n(&failing_write, __ATOMIC_RELAXED) != NULL)
+    while (__atomic_load_n(&failing_write, __ATOMIC_RELAXED))
         usleep(1000);
     assert_int_equal(rig_commit(rig, put("/l", MD5_B, "b:1"), true), 0);
     expect(rig, "/k", "absent | removal a:1 0 late");
@@ -480,7 +480,7 @@ static void test_full_disk(void **state)
 
 int main(void)
 {
-    if (getenv("INDEX_TEST_LOG") == NULL)
+    if (!getenv("INDEX_TEST_LOG"))
         log_set_level((enum log_level) - 1); /* the errors are meant */
     signal(SIGXFSZ, SIG_IGN);
     const struct CMUnitTest tests[] = {

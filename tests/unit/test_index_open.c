@@ -24,7 +24,7 @@ static int check_vectors(struct rig *rig)
     struct scan *scan = index_scan(rig->index, STR(""), STR(""));
     char line[8192], key[PLACEMENT_KEY_MAX], want[RECORD_TEXT_MAX], got[RECORD_TEXT_MAX];
     int lines = 0;
-    while (fgets(line, sizeof(line), f) != NULL) {
+    while (fgets(line, sizeof(line), f)) {
         if (line[0] == '#')
             continue;
         char *rest = line;
@@ -132,7 +132,7 @@ static const char *open_error(const char *path)
 static void expect_error(const char *path, const char *part)
 {
     const char *err = open_error(path);
-    if (strstr(err, part) == NULL)
+    if (!strstr(err, part))
         fail_msg("'%s' does not say '%s'", err, part);
 }
 

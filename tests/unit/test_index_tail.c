@@ -82,7 +82,7 @@ static bool opens(struct made *made, int keys)
     struct index_options options = {.path = made->copy, .sync = true};
     char err[512], key[32];
     rig.index = index_open(&options, err, sizeof(err));
-    if (rig.index == NULL) {
+    if (!rig.index) {
         assert_non_null(strstr(err, "mkv rebuild"));
         return false;
     }
@@ -211,7 +211,7 @@ static int end_made(void **state)
 
 int main(void)
 {
-    if (getenv("INDEX_TEST_LOG") == NULL)
+    if (!getenv("INDEX_TEST_LOG"))
         log_set_level((enum log_level) - 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_judge, begin_made, end_made),

@@ -98,7 +98,7 @@ static void check(const char *bytes, size_t n)
     assert_memory_equal(back, bytes, n);
 
     json_t *valid = json_stringn(bytes, n); /* NULL when it is not UTF-8 */
-    assert_int_equal(valid == NULL, alien);
+    assert_int_equal(!valid, alien);
     if (valid) {
         json_t *read = json_loadb(out, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
         assert_non_null(read);

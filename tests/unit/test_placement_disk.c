@@ -44,7 +44,7 @@ static void every_path_of_the_vectors(void **state)
     (void)state;
     snprintf(name, sizeof(name), "%s/vectors/key2path.tsv", tests ? tests : "tests");
     FILE *file = fopen(name, "r");
-    if (file == NULL)
+    if (!file)
         fail_msg("cannot read %s (set MKV_TESTS to the tests folder)", name);
     while (getline(&line, &room, file) > 0) {
         char key[PLACEMENT_KEY_MAX], path[PLACEMENT_PATH_MAX];

@@ -24,7 +24,7 @@ static struct volumes *volumes_of(const char *list, int replicas, int subvolumes
     struct volumes *v =
         volumes_new(list, replicas, subvolumes, public_names, err, sizeof(err));
 
-    if (v == NULL)
+    if (!v)
         fail_msg("%s: %s", list, err);
     return v;
 }
@@ -49,7 +49,7 @@ static void homes_are_the_golden_ones(void **state)
     int checked = 0;
 
     (void)state;
-    if (file == NULL)
+    if (!file)
         fail_msg("%s: %s", VECTORS, strerror(errno));
     while (getline(&line, &room, file) > 0) {
         struct placement_rank rank[PLACEMENT_VOLUMES_MAX];
@@ -83,7 +83,7 @@ static void homes_are_the_golden_ones(void **state)
 
         /* A record with these places, in the other order, is balanced; one less is
          * not. */
-        for (char *p = want; p != NULL && record.n < RECORD_PLACES_MAX;)
+        for (char *p = want; p && record.n < RECORD_PLACES_MAX;)
             record.place[record.n++] = str_of(strsep(&p, ","));
         for (int i = 0; i < record.n / 2; i++) {
             struct str swap = record.place[i];
@@ -246,7 +246,7 @@ static void wrong_lists_are_refused(void **state)
                         cases[i].public_names, err, sizeof(err));
 
         assert_null(v);
-        if (strstr(err, cases[i].says) == NULL)
+        if (!strstr(err, cases[i].says))
             fail_msg("'%s' does not say '%s'", err, cases[i].says);
     }
 }

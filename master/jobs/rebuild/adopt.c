@@ -137,7 +137,7 @@ static void take_named(struct judging *j, struct adoption *out)
 
     for (int i = 0; i < record->n; i++) {
         struct copy_of *c = copy_at(j, record->place[i]);
-        if (c != NULL && c->counts && !c->taken && c->found->size == size)
+        if (c && c->counts && !c->taken && c->found->size == size)
             take(out, c);
     }
     out->size = size;
@@ -182,7 +182,7 @@ static void tell_missing(struct judging *j, adopt_told *told, void *arg)
     const struct record *record = &j->old->record;
 
     for (int i = 0; i < record->n; i++)
-        if (copy_at(j, record->place[i]) == NULL)
+        if (!copy_at(j, record->place[i]))
             told(arg, ADOPT_MISSING, record->place[i]);
 }
 

@@ -110,7 +110,7 @@ static bool note_merged(struct unit *u, struct str path, struct note *n)
     struct reading *r = u->reading;
     const size_t folders = sizeof("/xx/yy/") - 1;
 
-    if (!r->spec.merged || memchr(path.p + folders, '/', path.n - folders) == NULL)
+    if (!r->spec.merged || !memchr(path.p + folders, '/', path.n - folders))
         return false;
     int found = scratch_merged(r->spec.scratch, path, note, n);
     if (found < 0)
@@ -203,7 +203,7 @@ static struct volume *next_volume(struct reading *r)
 
     for (int i = 0; i < r->n_volumes; i++) {
         struct volume *v = &r->volume[i];
-        if (v->waiting != NULL && (best == NULL || v->running < best->running))
+        if (v->waiting && (!best || v->running < best->running))
             best = v;
     }
     return best;
@@ -213,7 +213,7 @@ static void share_out(struct reading *r)
 {
     int i = 0;
 
-    for (struct unit *u = r->running; u != NULL; u = u->next, i++)
+    for (struct unit *u = r->running; u; u = u->next, i++)
         volume_walk_at_once(u->walk, r->spec.at_once / r->n_running +
                                          (i < r->spec.at_once % r->n_running));
 }
@@ -241,7 +241,7 @@ static void begin_walks(struct reading *r)
             .retry_ms = RETRY_MS,
         };
         v->waiting = u->next;
-        if (v->waiting == NULL)
+        if (!v->waiting)
             v->waiting_end = &v->waiting;
         v->running++;
         r->n_running++;
@@ -249,7 +249,7 @@ static void begin_walks(struct reading *r)
         r->running = u;
         u->walk = volume_walk_start(&spec, &ops, u);
     }
-    if (r->running == NULL)
+    if (!r->running)
         loop_defer(r->spec.loop, &r->end);
     else
         share_out(r);
@@ -267,7 +267,7 @@ static void on_walked(void *arg, const char *failure)
     struct reading *r = u->reading;
     struct unit **at = &r->running;
 
-    if (failure != NULL) {
+    if (failure) {
         fail(r, failure);
         return;
     }
@@ -288,7 +288,7 @@ static void on_tick(struct timer *timer)
     struct reading *r = container_of(timer, struct reading, tick);
     double part = (double)r->counts.places;
 
-    for (struct unit *u = r->running; u != NULL; u = u->next)
+    for (struct unit *u = r->running; u; u = u->next)
         part += volume_walk_part(u->walk);
     progress_at(r->spec.progress, r->counts.files, part / (double)r->units);
     timer_set(r->spec.loop, &r->tick, TICK_MS);
@@ -298,7 +298,7 @@ static void on_tick(struct timer *timer)
 
 static void end_walks(struct reading *r)
 {
-    while (r->running != NULL) {
+    while (r->running) {
         struct unit *u = r->running;
         r->running = u->next;
         unit_free(u);
@@ -346,12 +346,12 @@ void reading_free(struct reading **rp)
     struct reading *r = *rp;
 
     *rp = NULL;
-    if (r == NULL)
+    if (!r)
         return;
     end_walks(r);
     loop_undefer(r->spec.loop, &r->end);
     for (int i = 0; i < r->n_volumes; i++)
-        while (r->volume[i].waiting != NULL) {
+        while (r->volume[i].waiting) {
             struct unit *u = r->volume[i].waiting;
             r->volume[i].waiting = u->next;
             unit_free(u);

@@ -74,8 +74,8 @@ static int open_old(struct rebuild *r)
         return failed(r, "index %s: %s", path, err);
     r->was_new = state == FOLDER_NEW;
     r->old = index_open(&options, r->err, sizeof(r->err));
-    if (r->old != NULL || errno != EBADMSG)
-        return r->old != NULL ? 0 : -EIO;
+    if (r->old || errno != EBADMSG)
+        return r->old ? 0 : -EIO;
     log_warn("%s", r->err);
     log_warn(
         "it is left out: which keys are unlinked, which files are to be cleared, and "
@@ -92,7 +92,7 @@ static int note_if_merged(struct rebuild *r, struct str key)
     char path[PLACEMENT_PATH_MAX];
     size_t n = placement_path(key, path), merged;
 
-    if (memmem(path, n, "//", 2) == NULL)
+    if (!memmem(path, n, "//", 2))
         return 0;
     merged = placement_merge(path, n);
     r->merged = true;
@@ -123,7 +123,7 @@ static int look_at_old(struct rebuild *r)
     bool too_many = false;
     uint64_t n = 0;
 
-    if (r->old == NULL)
+    if (!r->old)
         return 0;
     r->progress = progress_new("looking at the old index", "keys");
     struct scan *scan = index_scan(r->old, STR("/"), STR(""));
@@ -152,14 +152,14 @@ static int look_at_old(struct rebuild *r)
 static int make_loop(struct rebuild *r)
 {
     r->loop = loop_new();
-    return r->loop != NULL ? 0 : failed(r, "%s: %s", "no event loop", -errno);
+    return r->loop ? 0 : failed(r, "%s: %s", "no event loop", -errno);
 }
 
 static void on_ended(void *arg, const char *failure)
 {
     struct rebuild *r = arg;
 
-    if (failure != NULL)
+    if (failure)
         snprintf(r->err, sizeof(r->err), "%s", failure);
     loop_stop(r->loop);
 }
@@ -218,7 +218,7 @@ static int write_fresh(struct rebuild *r)
 
     CRASH_POINT("rebuild: the volumes are read");
     r->fresh = index_open(&options, r->err, sizeof(r->err));
-    if (r->fresh == NULL)
+    if (!r->fresh)
         return -EIO;
     int err = make_loop(r);
     if (err != 0)
@@ -243,7 +243,7 @@ static int write_fresh(struct rebuild *r)
 static int close_held(struct rebuild *r, struct index **index, const char *path,
                       int *lock)
 {
-    if (*index == NULL)
+    if (!*index)
         return 0;
     int fd = index_close_held(index);
     if (fd < 0)
@@ -283,7 +283,7 @@ static int prepare(struct rebuild *r)
     bool left = false;
 
     r->swap = folder_swap_new(r->config->db, r->err, sizeof(r->err));
-    if (r->swap == NULL)
+    if (!r->swap)
         return -EIO;
     int err = open_old(r);
     if (err == 0) {
@@ -298,7 +298,7 @@ static int prepare(struct rebuild *r)
         log_info("an earlier rebuild was cut off: what it left is removed, and all is "
                  "read anew");
     r->scratch = scratch_open(folder_swap_scratch(r->swap), r->err, sizeof(r->err));
-    if (r->scratch == NULL)
+    if (!r->scratch)
         return -EIO;
     r->sources = sources_new(r->volumes);
     CRASH_POINT("rebuild: begun");
@@ -311,7 +311,7 @@ static void release(struct rebuild *r)
     index_close(&r->fresh);
     index_close(&r->old);
     /* The index's thread may still be waking it when the last commit is told. */
-    if (r->loop != NULL)
+    if (r->loop)
         loop_free(&r->loop);
     sources_free(&r->sources);
     folder_swap_free(&r->swap);
@@ -363,13 +363,13 @@ int rebuild_run(const struct config *config)
         log_set_level(LOG_LEVEL_DEBUG);
     r.volumes = volumes_new(config->volumes, config->replicas, config->subvolumes,
                             config->public_volumes, r.err, sizeof(r.err));
-    if (r.volumes != NULL) {
+    if (r.volumes) {
         status = REBUILD_FAILED;
         if (prepare(&r) == 0 && look_at_old(&r) == 0 && read_volumes(&r) == 0 &&
             write_fresh(&r) == 0 && put_in_place(&r) == 0)
             status = summary(&r);
     }
-    if (r.old_at != NULL)
+    if (r.old_at)
         fprintf(stderr, "mkv: %s (the old index is %s now)\n", r.err, r.old_at);
     else if (status == REBUILD_USAGE || status == REBUILD_FAILED)
         fprintf(stderr, "mkv: %s%s\n", r.err,

@@ -42,7 +42,7 @@ void sources_free(struct sources **sp)
     struct sources *s = *sp;
 
     *sp = NULL;
-    if (s == NULL)
+    if (!s)
         return;
     for (int i = 0; i < s->n; i++)
         free(s->text[i]);
@@ -59,7 +59,7 @@ static struct named *slot_of(const struct sources *s, struct str place)
 
     for (;; i++) {
         struct named *slot = &s->named[i & (s->slots - 1)];
-        if (slot->place == NULL || str_eq((struct str){slot->place, slot->n}, place))
+        if (!slot->place || str_eq((struct str){slot->place, slot->n}, place))
             return slot;
     }
 }
@@ -72,7 +72,7 @@ static void grow(struct sources *s)
     s->slots = 2 * n;
     s->named = xcalloc(s->slots, sizeof(*s->named));
     for (size_t i = 0; i < n; i++)
-        if (old[i].place != NULL)
+        if (old[i].place)
             *slot_of(s, (struct str){old[i].place, old[i].n}) = old[i];
     free(old);
 }
@@ -91,7 +91,7 @@ static struct str volume_of(const struct sources *s, struct str place)
     const char *slash = memrchr(place.p, '/', place.n);
     struct str volume = place;
 
-    if (slash == NULL || has_volume(s, place))
+    if (!slash || has_volume(s, place))
         return place;
     volume.n = (size_t)(slash - place.p);
     struct str last = {slash + 1, place.n - volume.n - 1};
@@ -102,7 +102,7 @@ bool sources_name(struct sources *s, struct str place)
 {
     struct named *slot = slot_of(s, place);
 
-    if (slot->place != NULL) {
+    if (slot->place) {
         slot->records++;
         return true;
     }
@@ -138,7 +138,7 @@ void sources_found(struct sources *s, struct str place)
 {
     struct named *slot = slot_of(s, place);
 
-    if (slot->place != NULL)
+    if (slot->place)
         slot->found = true;
 }
 
@@ -146,7 +146,7 @@ bool sources_bare(const struct sources *s, char *place, uint64_t *records)
 {
     for (size_t i = 0; i < s->slots; i++) {
         const struct named *slot = &s->named[i];
-        if (slot->place == NULL || slot->found)
+        if (!slot->place || slot->found)
             continue;
         memcpy(place, slot->place, slot->n);
         place[slot->n] = '\0';

@@ -57,7 +57,7 @@ static void set_state(struct writing *w, enum writing_state to)
 
 static void fail(struct writing *w, const char *why)
 {
-    if (w->failure == NULL)
+    if (!w->failure)
         w->failure = why;
     if (w->state != WRITING_OVER)
         set_state(w, WRITING_OVER);
@@ -106,7 +106,7 @@ static void on_told(void *arg, enum adopt_finding finding, struct str place)
 
     w->counts.finding[finding]++;
     /* Too few copies of all keys, after a loss, are one line in the end. */
-    if (says[finding] != NULL)
+    if (says[finding])
         progress_report(w->spec.progress, "%s%s%.*s: %s", key_text(w->key, text),
                         place.n > 0 ? " at " : "", (int)place.n, place.p, says[finding]);
 }
@@ -117,7 +117,7 @@ static void read_old(struct writing *w, struct entry *entry)
     char text[3 * PLACEMENT_KEY_MAX + 1];
 
     *entry = (struct entry){.n_marks = 0};
-    if (w->spec.old == NULL || index_entry(w->spec.old, w->key, entry) == 0)
+    if (!w->spec.old || index_entry(w->spec.old, w->key, entry) == 0)
         return;
     w->counts.unreadable++;
     progress_report(w->spec.progress, "%s: what the old index has of it does not read",
@@ -153,7 +153,7 @@ static void next_found(struct writing *w)
 
 static void next_old(struct writing *w)
 {
-    int r = w->scan != NULL ? scan_next(w->scan, &w->old_key, &w->old_record) : 0;
+    int r = w->scan ? scan_next(w->scan, &w->old_key, &w->old_record) : 0;
 
     w->has_old = r == 1;
     if (r == 1)
@@ -202,7 +202,7 @@ static void step_removals(struct writing *w)
     struct entry entry;
     int r = 0;
 
-    if (w->spec.old != NULL)
+    if (w->spec.old)
         r = index_removals_next(w->spec.old, (struct str){w->from, w->from_n}, keybuf,
                                 &key, &entry);
     if (r < 0) {
@@ -274,7 +274,7 @@ struct writing *writing_start(const struct writing_spec *spec,
     w->done = done;
     w->arg = arg;
     w->pump.run = on_pump;
-    if (spec->old != NULL)
+    if (spec->old)
         w->scan = index_scan(spec->old, STR("/"), STR(""));
     next_old(w);
     next_found(w);
@@ -292,7 +292,7 @@ void writing_free(struct writing **wp)
     struct writing *w = *wp;
 
     *wp = NULL;
-    if (w == NULL)
+    if (!w)
         return;
     assure(w->under_way == 0);
     scan_free(&w->scan);
