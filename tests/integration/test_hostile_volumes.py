@@ -9,7 +9,7 @@ import pytest
 
 from cluster import Cluster, location_parts
 from hostile_volume import MOODS, HostileVolume
-from server_process import SANITIZER, SLOW, wait_until
+from server_process import SANITIZER, SLOW, limit, wait_until
 
 SMALL, LARGE, HUGE = 20, 1_500_000, 24_000_000
 # Only of a body larger than the sockets' buffers a part stays behind.
@@ -17,7 +17,7 @@ STALL = ("never reads", "hangs in the body")
 # A 201 to what has been sent is a 201. One that comes before the end of the body is none, but of
 # a body that the sockets' buffers hold the end is sent at once.
 LIARS = ("speaks before it is asked", "says 201 before the body")
-LIMITS = ("-voltimeout", "200ms", "-answertimeout", "500ms", "-stalltimeout", "500ms")
+LIMITS = ("-voltimeout", limit(400), "-answertimeout", limit(800), "-stalltimeout", limit(800))
 # Not how fast, but that it does not hang: some attempts, each of the limits' length.
 PATIENCE = 15 * SLOW
 MIB = 1 << 20

@@ -12,7 +12,7 @@ import pytest
 from elastic import FIVE, Elastic, fill, odd_keys
 from http_raw import target
 from inspection import inspect, pass_an_hour
-from server_process import BIN, SLOW, free_address, wait_until
+from server_process import BIN, SLOW, free_address, limit, wait_until
 from test_faults import Client
 
 
@@ -77,7 +77,7 @@ def test_rebalance_online(cluster):
 
 def test_failures_are_told(small):
     values = fill(small, odd_keys(30))
-    grow(small, 5, "-voltimeout", "500ms")
+    grow(small, 5, "-voltimeout", limit(500))
     dead = small.volumes[3]
     dead.kill()
     text = small.rebalance_online(status=1)

@@ -13,7 +13,7 @@ import pytest
 import leveldb
 from cluster import md5_hex
 from elastic import FIVE, Elastic, corrupt, fill, metas, odd_keys
-from server_process import SLOW, free_address, wait_until
+from server_process import SLOW, free_address, limit, wait_until
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_dead_volume(cluster):
     mine = [key for key in values if any(cluster.at(p)[0] is dead for p in cluster.homes(key))]
     had = [key for key in values if key not in mine]
     assert mine and had  # in the beginning all of them had a copy there
-    text = cluster.rebalance("-voltimeout", "500ms", status=1)
+    text = cluster.rebalance("-voltimeout", limit(500), status=1)
     keys, moved, failed = counts(text)
     assert (keys, failed) == (len(values), len(mine)), text
     assert moved == len(had)

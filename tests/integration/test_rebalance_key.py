@@ -10,7 +10,7 @@ import pytest
 from cluster import Cluster, md5_hex
 from elastic import FIVE, Elastic, corrupt
 from http_raw import target
-from server_process import wait_until
+from server_process import limit, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +174,7 @@ def test_hanging_home(cluster, key):
     be cleared, and the value stays where it is."""
     value = cluster.live(key, os.urandom(3000))
     place = []
-    cluster.flags = ["-answertimeout", "500ms", "-stalltimeout", "500ms", "-voltimeout", "500ms"]
+    cluster.flags = ["-answertimeout", limit(500), "-stalltimeout", limit(500), "-voltimeout", limit(500)]
     restarted(cluster, lambda: place.append(displace(cluster, key, value)))
     hung = cluster.at(cluster.homes(key)[0])[0]
     hung.pause()

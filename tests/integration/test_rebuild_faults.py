@@ -29,7 +29,7 @@ from rebuilding import (
     store,
     write_index,
 )
-from server_process import SLOW, StartError, free_address, wait_until
+from server_process import SLOW, StartError, free_address, limit, wait_until
 
 
 def listing(root: Path) -> bytes:
@@ -168,8 +168,8 @@ def test_a_volume_that_cannot_be_read_whole(mixed, stored, lie, word):
     volume = next(v for v in mixed.volumes if v.authority == place)
     with LyingVolume(volume.root, lie) as lying:
         names = [lying.name if name == place else name for name in mixed.names()]
-        limit = ("-listtimeout", "300ms") if lie is say_nothing else ()
-        lines = rebuild(mixed, FAILED, *limit, volumes=names)
+        flags = ("-listtimeout", limit(300)) if lie is say_nothing else ()
+        lines = rebuild(mixed, FAILED, *flags, volumes=names)
         line_with(lines, "mkv: ", lying.name, word)
     assert index(mixed)[0] == stored
 

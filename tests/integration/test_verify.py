@@ -15,7 +15,7 @@ import placement
 from cluster import Cluster
 from elastic import FIVE, Elastic, corrupt, fill, odd_keys
 from hostile_volume import HostileVolume
-from server_process import BIN, SLOW, wait_until
+from server_process import BIN, SLOW, limit, wait_until
 
 OLD = time.time() - 8 * 24 * 3600
 
@@ -410,7 +410,7 @@ def test_a_copy_that_may_still_arrive(by):
         def names(self) -> list[str]:
             return [*super().names()[:2], bad.authority]
 
-    limits = ["-answertimeout", "500ms", "-stalltimeout", "500ms"]
+    limits = ["-answertimeout", limit(500), "-stalltimeout", limit(500)]
     with WithBad(["volumed"] * 2, flags=limits) as cluster:
         key = b"/mended"
         cluster.live(key)
@@ -463,7 +463,7 @@ def test_readers_without_end():
         def names(self) -> list[str]:
             return [*super().names()[:2], bad.authority]
 
-    with WithBad(["volumed"] * 2, flags=["-answertimeout", "500ms", "-listtimeout", "500ms"]) as cluster:
+    with WithBad(["volumed"] * 2, flags=["-answertimeout", limit(500), "-listtimeout", limit(500)]) as cluster:
         cluster.live(b"/key")
         bad.only = "GET"
         for mood in ("answers without a length", "answers without end", "drips"):

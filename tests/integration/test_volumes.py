@@ -12,7 +12,7 @@ import pytest
 
 import http_raw
 from cluster import KINDS, Cluster, Master, Volume
-from server_process import wait_until
+from server_process import limit, wait_until
 
 
 def standing(cluster) -> dict[str, dict]:
@@ -48,7 +48,7 @@ def test_killed_is_down_and_a_probe_brings_it_back(kind):
 
 
 def test_silent_is_down_when_it_repeats(kind):
-    with Cluster(KINDS[kind], replicas=1, flags=["-voltimeout", "200ms"]) as cluster:
+    with Cluster(KINDS[kind], replicas=1, flags=["-voltimeout", limit(500)]) as cluster:
         mute = cluster.volumes[0]
         keys = [b"/silent/%d" % n for n in range(60)]
         keys = [key for key in keys if cluster.homes(key)[0].startswith(mute.authority)][:4]
