@@ -11,9 +11,9 @@
 #include <stdlib.h>
 
 #include "common/assure.h"
-#include "common/hex.h"
 #include "common/placement.h"
 #include "master/jobs/listing_reader.h"
+#include "master/jobs/volume_folder.h"
 #include "master/record.h"
 #include "master/volumes/target.h"
 
@@ -23,25 +23,13 @@ enum {
     FAILURE_MAX = 2048,
 };
 
-/* One to be read. Its path is its parents' names and its own. */
-struct folder {
-    struct folder *parent; /* a reference; NULL: the place itself */
-    struct folder *next;
-    double share; /* of the whole walk */
-    unsigned refs;
-    uint16_t path_n; /* of the whole path below the place, "" or "/xx/yy" */
-    uint16_t name_n;
-    bool subvolume, is_folder; /* not to be read here, but told */
-    char name[];
-};
-
 /* One request at a time, and the folder it is about. */
 struct visit {
     struct volume_walk *walk;
-    struct folder *folder; /* NULL: none */
+    struct volume_folder *folder; /* NULL: none */
     struct call *call;
     struct listing_reader *reader;
-    struct folder *children; /* found in this listing so far */
+    struct volume_folder *children; /* found in this listing so far */
     unsigned n_children;
     int tries;
     int status;
@@ -56,7 +44,7 @@ struct volume_walk {
     struct http_client *client;
     struct loop *loop;
     int answer_ms, retry_ms;
-    struct folder *stack;
+    struct volume_folder *stack;
     size_t kept; /* bytes of folders */
     double part;
     bool found_any, over, paused;
@@ -69,120 +57,26 @@ struct volume_walk {
     struct visit visit[];
 };
 
-/* --- folders ----------------------------------------------------------------------- */
-
-static size_t folder_bytes(size_t name_n)
-{
-    return sizeof(struct folder) + name_n + 16; /* malloc's own */
-}
-
-/* Takes a reference to the parent. */
-static struct folder *folder_new(struct volume_walk *w, struct folder *parent,
-                                 struct str name)
-{
-    struct folder *f = xmalloc(sizeof(*f) + name.n);
-
-    f->parent = parent;
-    if (parent)
-        parent->refs++;
-    f->next = NULL;
-    f->share = 0;
-    f->refs = 1;
-    f->subvolume = false;
-    f->name_n = (uint16_t)name.n;
-    f->path_n = parent ? (uint16_t)(parent->path_n + 1 + name.n) : 0;
-    memcpy(f->name, name.p, name.n);
-    w->kept += folder_bytes(name.n);
-    return f;
-}
-
-static void folder_unref(struct volume_walk *w, struct folder *f)
-{
-    while (f && --f->refs == 0) {
-        struct folder *parent = f->parent;
-        w->kept -= folder_bytes(f->name_n);
-        free(f);
-        f = parent;
-    }
-}
-
-static void folders_free(struct volume_walk *w, struct folder **list)
-{
-    while (*list) {
-        struct folder *f = *list;
-        *list = f->next;
-        folder_unref(w, f);
-    }
-}
-
-/* Writes the path, less than PLACEMENT_PATH_MAX bytes. */
-static size_t folder_path(const struct folder *f, char *out)
-{
-    size_t n = f->path_n, at = n;
-
-    for (; f->parent; f = f->parent) {
-        at -= f->name_n;
-        memcpy(out + at, f->name, f->name_n);
-        out[--at] = '/';
-    }
-    return n;
-}
-
-static int depth(const struct folder *f)
-{
-    int n = 0;
-
-    for (; f->parent && n < 3; f = f->parent)
-        n++;
-    return n;
-}
-
-/* --- what is ours ------------------------------------------------------------------ */
-
-/* "00" to "ff". */
-static bool is_hex_folder(struct str s)
-{
-    return s.n == 2 && hex_value(s.p[0]) >= 0 && hex_value(s.p[1]) >= 0 &&
-           (s.p[0] < 'A' || s.p[0] > 'F') && (s.p[1] < 'A' || s.p[1] > 'F');
-}
-
-/* Letters of base64, and '-' where a piece of it was cut: a folder on the way to a key's
- * file is called nothing else, and so stands for itself in a request line. */
-static bool is_piece(struct str s)
-{
-    size_t n = s.n;
-
-    if (n == 255 && s.p[n - 1] == '-')
-        n--;
-    for (size_t i = 0; i < n; i++) {
-        char c = s.p[i];
-        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-              (c >= '0' && c <= '9') || c == '+'))
-            return false;
-    }
-    return true;
-}
-
 /* --- a listing --------------------------------------------------------------------- */
 
-static void fail(struct volume_walk *w, const struct folder *f, const char *why)
+static void fail(struct volume_walk *w, const struct volume_folder *f, const char *why)
 {
     char path[PLACEMENT_PATH_MAX];
 
     if (w->failure[0] != '\0')
         return;
     snprintf(w->failure, sizeof(w->failure), "%.*s%.*s/: %s", (int)w->place_n, w->place,
-             (int)folder_path(f, path), path, why);
+             (int)volume_folder_path(f, path), path, why);
     loop_defer(w->loop, &w->end);
 }
 
 static void take_entry(struct visit *v, const struct listing_entry *e)
 {
     struct volume_walk *w = v->walk;
-    struct folder *f = v->folder;
+    struct volume_folder *f = v->folder;
     char text[PLACEMENT_PATH_MAX + 1024 + 1];
-    int at = depth(f);
-    size_t n = folder_path(f, text);
+    int at = volume_folder_depth(f);
+    size_t n = volume_folder_path(f, text);
 
     text[n++] = '/';
     memcpy(text + n, e->name.p, e->name.n);
@@ -191,9 +85,8 @@ static void take_entry(struct visit *v, const struct listing_entry *e)
     bool subvolume = at == 0 && placement_names_subvolume(e->name);
     if (path.n + 1 >= PLACEMENT_PATH_MAX) {
         w->ops->foreign(w->arg, path, at >= 2);
-    } else if (subvolume ||
-               (folder && (at < 2 ? is_hex_folder(e->name) : is_piece(e->name)))) {
-        struct folder *child = folder_new(w, f, e->name);
+    } else if (subvolume || (folder && volume_folder_is_ours(e->name, at))) {
+        struct volume_folder *child = volume_folder_new(f, e->name, &w->kept);
         child->subvolume = subvolume;
         child->is_folder = folder;
         child->next = v->children;
@@ -254,17 +147,17 @@ static void next_visits(struct volume_walk *w);
 static void finish(struct visit *v)
 {
     struct volume_walk *w = v->walk;
-    struct folder *f = v->folder;
+    struct volume_folder *f = v->folder;
 
     if (v->n_children == 0)
         w->part += f->share;
     while (v->children) {
-        struct folder *child = v->children;
+        struct volume_folder *child = v->children;
         v->children = child->next;
         if (child->subvolume) {
             w->ops->subvolume(w->arg, (struct str){child->name, child->name_n},
                               child->is_folder);
-            folder_unref(w, child);
+            volume_folder_unref(child, &w->kept);
             continue;
         }
         w->found_any = true;
@@ -274,7 +167,7 @@ static void finish(struct visit *v)
     }
     v->n_children = 0;
     v->folder = NULL;
-    folder_unref(w, f);
+    volume_folder_unref(f, &w->kept);
 }
 
 static void ask(struct visit *v);
@@ -313,7 +206,7 @@ static void missed(struct visit *v, enum call_result result)
 
     if (w->failure[0] != '\0')
         return;
-    folders_free(w, &v->children);
+    volume_folder_unref_all(&v->children, &w->kept);
     v->n_children = 0;
     if (++v->tries < TRIES && is_passing(v, result)) {
         timer_set(w->loop, &v->retry, (uint64_t)w->retry_ms << (v->tries - 1));
@@ -348,7 +241,7 @@ static void ask(struct visit *v)
     v->status = 0;
     v->bad = v->held = false;
     listing_reader_restart(v->reader);
-    size_t n = folder_path(v->folder, path);
+    size_t n = volume_folder_path(v->folder, path);
     path[n++] = '/';
     target_of(&target, (struct str){w->place, w->place_n}, (struct str){path, n});
     struct call_spec spec = {
@@ -423,7 +316,7 @@ struct volume_walk *volume_walk_start(const struct volume_walk_spec *spec,
         w->visit[i].reader = listing_reader_new();
         w->visit[i].retry.fire = on_retry;
     }
-    w->stack = folder_new(w, NULL, STR(""));
+    w->stack = volume_folder_new(NULL, STR(""), &w->kept);
     w->stack->share = 1;
     next_visits(w);
     return w;
@@ -438,11 +331,11 @@ void volume_walk_free(struct volume_walk **walk)
         return;
     stop(w);
     loop_undefer(w->loop, &w->end);
-    folders_free(w, &w->stack);
+    volume_folder_unref_all(&w->stack, &w->kept);
     for (int i = 0; i < w->n_visits; i++) {
         struct visit *v = &w->visit[i];
-        folders_free(w, &v->children);
-        folder_unref(w, v->folder);
+        volume_folder_unref_all(&v->children, &w->kept);
+        volume_folder_unref(v->folder, &w->kept);
         listing_reader_free(&v->reader);
     }
     assure(w->kept == 0);
