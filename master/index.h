@@ -67,7 +67,7 @@ struct entry {
     struct str *mark;
     int n_removals;
     struct removal *removal;
-    void *text[2]; /* what all of it points into; the index's */
+    void *text[3]; /* what all of it points into; the index's */
 };
 
 void entry_clear(struct entry *entry);

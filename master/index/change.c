@@ -124,3 +124,11 @@ void change_orphan_marks(struct change *c)
 {
     add_edit(c, EDIT_ORPHAN_MARKS, 0);
 }
+
+bool change_has_record(const struct change *c)
+{
+    for (int i = 0; i < c->n_edits; i++)
+        if (c->edit[i].kind == EDIT_RECORD || c->edit[i].kind == EDIT_DROP_RECORD)
+            return true;
+    return false;
+}

@@ -70,5 +70,7 @@ static inline struct str edit_text(const struct change *change, const struct edi
 }
 
 void change_orphan_marks(struct change *change);
+/* Does it write or drop the record? */
+bool change_has_record(const struct change *change);
 
 #endif

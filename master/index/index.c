@@ -17,15 +17,15 @@
 #include "common/log.h"
 #include "master/index/apply.h"
 #include "master/index/claims.h"
-#include "master/index/entry_text.h"
 #include "master/index/handover.h"
 #include "master/index/private.h"
+#include "master/index/reading.h"
 #include "master/index/writer.h"
 
 enum { LOOPS_MAX = 256 }; /* that hand over by turns; the changes of others go at once */
 
 struct index {
-    struct db *db;
+    struct reading reading; /* its database and cache */
     struct claims *claims;
     struct writer *writer;
     struct handover *handover[LOOPS_MAX];
@@ -38,18 +38,21 @@ struct index *index_open(const struct index_options *options, char *err, size_t 
 {
     int why;
     struct index *index = xcalloc(1, sizeof(*index));
-    index->db = db_open(options->path, err, errlen);
-    if (index->db == NULL)
+    index->reading.db = db_open(options->path, err, errlen);
+    if (index->reading.db == NULL)
         goto no_db;
     index->claims = claims_new();
-    index->writer = writer_start(index->db, index->claims, options->sync, err, errlen);
+    index->reading.cache = cache_new();
+    index->writer = writer_start(index->reading.db, index->claims, index->reading.cache,
+                                 options->sync, err, errlen);
     if (index->writer == NULL)
         goto no_writer;
     return index;
 no_writer:
     why = errno;
+    cache_free(&index->reading.cache);
     claims_free(&index->claims);
-    db_close(&index->db);
+    db_close(&index->reading.db);
     errno = why;
 no_db:
     why = errno;
@@ -66,8 +69,9 @@ int index_close_held(struct index **indexp)
     for (int i = 0; i < index->n_handovers; i++)
         handover_free(&index->handover[i]);
     writer_stop(&index->writer);
-    int fd = db_keep_lock(index->db);
-    int err = db_close(&index->db);
+    int fd = db_keep_lock(index->reading.db);
+    int err = db_close(&index->reading.db);
+    cache_free(&index->reading.cache);
     claims_free(&index->claims);
     free(index);
     if (err == 0)
@@ -89,138 +93,12 @@ int index_close(struct index **indexp)
 
 /* --- reading ----------------------------------------------------------------------- */
 
-static void entry_none(struct entry *entry)
-{
-    entry->record.state = RECORD_ABSENT;
-    entry->record.md5[0] = '\0';
-    entry->record.n = 0;
-    entry->has_size = false;
-    entry->size = 0;
-    entry->time = 0;
-    entry->n_marks = 0;
-    entry->mark = NULL;
-    entry->n_removals = 0;
-    entry->removal = NULL;
-    entry->text[0] = NULL;
-    entry->text[1] = NULL;
-}
-
-/* text[0] is the record's text, LevelDB's; text[1] holds the arrays and text of the
- * places. */
-void entry_clear(struct entry *entry)
-{
-    db_value_free(entry->text[0]);
-    free(entry->text[1]);
-    entry_none(entry);
-}
-
-static bool is_key(struct str key)
-{
-    return key.n > 0 && key.n <= PLACEMENT_KEY_MAX && key.p[0] == '/';
-}
-
-/* Record, size and time. The hot path of every GET: one read of the record, one more
- * where it has an MD5, parsed where they lie. */
-static int read_record(struct db *db, struct str key, struct entry *entry)
-{
-    entry_none(entry);
-    if (!is_key(key))
-        return -EINVAL;
-    char *value;
-    size_t len;
-    int err = db_get(db, DB_READER, key, &value, &len);
-    if (err != 0 || value == NULL)
-        return err;
-    entry->text[0] = value;
-    if (record_parse((struct str){value, len}, &entry->record) != 0) {
-        log_error("index: the record of %.*s does not read", (int)key.n, key.p);
-        return -EIO;
-    }
-    if (entry->record.md5[0] == '\0')
-        return 0;
-    struct index_key room;
-    char *meta;
-    err = db_get(db, DB_READER, index_key(&room, INDEX_META, key), &meta, &len);
-    if (err != 0 || meta == NULL)
-        return err;
-    entry->has_size = meta_parse((struct str){meta, len}, entry->record.md5, &entry->size,
-                                 &entry->time);
-    db_value_free(meta);
-    return 0;
-}
-
-/* Copies the places into the entry, arrays and text in one piece. */
-static void take_places(struct entry *entry, const struct places *p)
-{
-    size_t marks = (size_t)p->n_marks * sizeof(*p->mark);
-    size_t removals = (size_t)p->n_removals * sizeof(*p->removal);
-    size_t text = 0;
-    for (int i = 0; i < p->n_marks; i++)
-        text += p->mark[i].n;
-    for (int i = 0; i < p->n_removals; i++)
-        text += p->removal[i].place.n;
-    if (text == 0)
-        return;
-    char *block = xmalloc(removals + marks + text);
-    char *at = block + removals + marks;
-    entry->text[1] = block;
-    entry->removal = (struct removal *)(void *)block;
-    entry->mark = (struct str *)(void *)(block + removals);
-    for (int i = 0; i < p->n_removals; i++) {
-        struct removal r = p->removal[i];
-        memcpy(at, r.place.p, r.place.n);
-        r.place.p = at;
-        at += r.place.n;
-        entry->removal[entry->n_removals++] = r;
-    }
-    for (int i = 0; i < p->n_marks; i++) {
-        struct str place = p->mark[i];
-        memcpy(at, place.p, place.n);
-        place.p = at;
-        at += place.n;
-        entry->mark[entry->n_marks++] = place;
-    }
-}
-
-/* Marks and removals, but those that the entry's record names. */
-static int parse_places(struct str key, struct str text, struct entry *entry)
-{
-    struct places places = {0};
-    int err = places_parse(text, &places);
-    if (err == 0) {
-        places_drop_named(&places, &entry->record);
-        take_places(entry, &places);
-    } else {
-        log_error("index: what is kept of the places of %.*s does not read", (int)key.n,
-                  key.p);
-        err = -EIO;
-    }
-    places_free(&places);
-    return err;
-}
-
-static int read_entry(struct db *db, struct str key, struct entry *entry)
-{
-    int err = read_record(db, key, entry);
-    if (err != 0)
-        return err;
-    struct index_key room;
-    char *value;
-    size_t len;
-    err = db_get(db, DB_READER, index_key(&room, INDEX_PLACES, key), &value, &len);
-    if (err != 0 || value == NULL)
-        return err;
-    err = parse_places(key, (struct str){value, len}, entry);
-    db_value_free(value);
-    return err;
-}
-
 void index_get(struct index *index, struct loop *loop, struct str key, index_got *got,
                void *arg)
 {
     (void)loop;
     struct entry entry;
-    int err = read_record(index->db, key, &entry);
+    int err = reading_record(&index->reading, key, true, &entry);
     if (err != 0)
         entry_clear(&entry);
     got(arg, err, &entry);
@@ -228,7 +106,7 @@ void index_get(struct index *index, struct loop *loop, struct str key, index_got
 
 int index_entry(struct index *index, struct str key, struct entry *entry)
 {
-    int err = read_entry(index->db, key, entry);
+    int err = reading_entry(&index->reading, key, entry);
     if (err != 0)
         entry_clear(entry);
     return err;
@@ -250,7 +128,7 @@ struct waiting_claim {
 static void tell_claimed(struct index *index, struct str key, index_got *got, void *arg)
 {
     struct entry entry;
-    int err = read_entry(index->db, key, &entry);
+    int err = reading_entry(&index->reading, key, &entry);
     if (err != 0) {
         entry_clear(&entry);
         claims_drop(index->claims, key);
@@ -390,7 +268,7 @@ int index_removals_next(struct index *index, struct str from, char *keybuf,
         return 0;
     struct index_key room;
     struct str at, text;
-    struct db_cursor *cursor = db_cursor_new(index->db, DB_READER);
+    struct db_cursor *cursor = db_cursor_new(index->reading.db, DB_READER);
     int r = db_cursor_seek(cursor, index_key(&room, INDEX_PLACES, from), &at, &text);
     for (; r == 1; r = db_cursor_next(cursor, &at, &text)) {
         if (!str_starts(at, INDEX_PLACES)) {
@@ -399,8 +277,9 @@ int index_removals_next(struct index *index, struct str from, char *keybuf,
         }
         struct str found = {at.p + INDEX_PLACES.n, at.n - INDEX_PLACES.n};
         /* One that does not read must not hide those behind it; it was logged. */
-        if (!is_key(found) || read_record(index->db, found, entry) != 0 ||
-            parse_places(found, text, entry) != 0 || entry->n_removals == 0) {
+        if (!reading_is_key(found) ||
+            reading_record(&index->reading, found, false, entry) != 0 ||
+            reading_places(found, text, entry) != 0 || entry->n_removals == 0) {
             entry_clear(entry);
             continue;
         }
@@ -430,7 +309,7 @@ struct scan *index_scan(struct index *index, struct str prefix, struct str start
     if (prefix.n == 0)
         prefix = root;
     struct scan *scan = xcalloc(1, sizeof(*scan) + prefix.n + start.n);
-    scan->cursor = db_cursor_new(index->db, DB_READER);
+    scan->cursor = db_cursor_new(index->reading.db, DB_READER);
     scan->prefix_len = prefix.n;
     memcpy(scan->text, prefix.p, prefix.n);
     scan->start_len = start.n;

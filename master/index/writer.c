@@ -29,7 +29,6 @@
 #include "master/index/writer.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -41,6 +40,7 @@
 #include "common/thread.h"
 #include "master/crash_point.h"
 #include "master/index/apply.h"
+#include "master/index/batch_number.h"
 #include "master/index/report.h"
 
 enum {
@@ -52,6 +52,7 @@ enum {
 struct writer {
     struct db *db;
     struct claims *claims;
+    struct cache *cache;
     bool sync;
     pthread_t thread;
 
@@ -111,36 +112,6 @@ static void report_batch(struct writer *w, int err)
 
 /* --- the failed write -------------------------------------------------------------- */
 
-static struct str number_text(uint64_t number, char text[32])
-{
-    int n = snprintf(text, 32, "batch %" PRIu64, number);
-    return (struct str){text, (size_t)n};
-}
-
-static void add_number(struct db_batch *batch, uint64_t number)
-{
-    char text[32];
-    db_batch_put(batch, INDEX_BATCH, number_text(number, text));
-}
-
-/* The number of the last batch the database knows of; 0 where there was none. */
-static int read_number(struct db *db, uint64_t *number)
-{
-    char *value;
-    size_t len;
-    *number = 0;
-    int err = db_get(db, DB_WRITER, INDEX_BATCH, &value, &len);
-    if (err != 0 || value == NULL)
-        return err;
-    char text[32] = "";
-    if (len < sizeof(text))
-        memcpy(text, value, len);
-    db_value_free(value);
-    if (sscanf(text, "batch %" SCNu64, number) != 1)
-        log_error("index: the number of the last batch does not read");
-    return 0;
-}
-
 /*
  * Closes and opens the database again and brings it to a state that what was reported
  * agrees with. `reported`: the batch was reported as failed. 0 and *applied tells whether
@@ -154,16 +125,17 @@ static int reopen(struct writer *w, bool reported, bool *applied)
     if (err != 0)
         return err;
     db_shut(w->db);
+    cache_empty(w->cache);
     err = db_reopen(w->db);
     if (err != 0)
         goto shut;
-    err = read_number(w->db, &found);
+    err = batch_number_read(w->db, &found);
     if (err != 0)
         goto shut;
     *applied = found == w->failed;
     if (*applied && reported && w->can_undo) {
         /* Should this fail too, the next try finds the old number or this one. */
-        add_number(w->undo, ++w->number);
+        batch_number_add(w->undo, ++w->number);
         err = db_write(w->db, w->undo, w->sync);
         if (err != 0)
             goto shut;
@@ -231,6 +203,14 @@ static void write_failed(struct writer *w, int err)
 
 /* --- the thread -------------------------------------------------------------------- */
 
+/* Holds in the cache, or releases, the keys whose records the batch writes. */
+static void tell_cache(struct writer *w, void (*verb)(struct cache *, struct str))
+{
+    for (int i = 0; i < w->n_changes; i++)
+        if (w->changes[i]->err == 0 && change_has_record(w->changes[i]))
+            verb(w->cache, change_key(w->changes[i]));
+}
+
 static void write_batch(struct writer *w)
 {
     bool durable = false;
@@ -245,9 +225,11 @@ static void write_batch(struct writer *w)
         return;
     }
     bool sync = durable && w->sync;
-    add_number(w->batch, ++w->number);
+    batch_number_add(w->batch, ++w->number);
     CRASH_POINT("index: a batch is to be written");
+    tell_cache(w, cache_hold);
     int err = db_write(w->db, w->batch, sync);
+    tell_cache(w, cache_release);
     CRASH_POINT("index: a batch is written, nobody knows");
     if (err != 0) {
         write_failed(w, err);
@@ -371,12 +353,13 @@ static void release(struct writer *w)
     free(w);
 }
 
-struct writer *writer_start(struct db *db, struct claims *claims, bool sync, char *err,
-                            size_t errlen)
+struct writer *writer_start(struct db *db, struct claims *claims, struct cache *cache,
+                            bool sync, char *err, size_t errlen)
 {
     struct writer *w = xcalloc(1, sizeof(*w));
     w->db = db;
     w->claims = claims;
+    w->cache = cache;
     w->sync = sync;
     w->queue_end = &w->queue;
     w->kept_end = &w->kept;
@@ -394,7 +377,7 @@ struct writer *writer_start(struct db *db, struct claims *claims, bool sync, cha
     int r = index_settle(db, true, sync, &removals);
     atomic_store_explicit(&w->removals, removals, memory_order_relaxed);
     if (r == 0)
-        r = read_number(db, &w->number);
+        r = batch_number_read(db, &w->number);
     if (r != 0) {
         snprintf(err, errlen, "index: cannot be brought up to date: %s%s", strerror(-r),
                  r == -EIO ? ": if its disk is well, make it anew with mkv rebuild" : "");

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "master/index/cache.h"
 #include "master/index/change.h"
 #include "master/index/claims.h"
 #include "master/index/leveldb.h"
@@ -27,8 +28,8 @@ struct writer_counts {
 
 /* Settles the index, publishes it to readers and starts the thread. NULL: err holds one
  * line, and errno is EBADMSG where something cannot be read. */
-struct writer *writer_start(struct db *db, struct claims *claims, bool sync, char *err,
-                            size_t errlen);
+struct writer *writer_start(struct db *db, struct claims *claims, struct cache *cache,
+                            bool sync, char *err, size_t errlen);
 /* Writes what is queued, then ends the thread. */
 void writer_stop(struct writer **writer);
 /* Any thread. Takes a list of changes, whose loop, done, arg and durable are set. */

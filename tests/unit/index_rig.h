@@ -197,7 +197,9 @@ __attribute__((unused)) static void rig_claim_marked(struct rig *rig, const char
     assert_int_equal(rig_commit(rig, c, true), 0);
 }
 
-/* The whole of a key's entry as one text: "state md5 places|size time|marks|removals". */
+/* The whole of a key's entry as one text: "state md5 places|size time|marks|removals".
+ * The index has it in its cache from then on, if it can be had: what is expected next
+ * must not be what was. */
 __attribute__((unused)) static const char *rig_text(struct rig *rig, const char *key)
 {
     static _Thread_local char text[4096];
@@ -205,6 +207,7 @@ __attribute__((unused)) static const char *rig_text(struct rig *rig, const char 
     struct entry e;
     int err = rig_claim(rig, str_of(key), &e);
     if (err != 0) {
+        assert_int_equal(rig_get(rig, str_of(key), &e), err);
         snprintf(text, sizeof(text), "error %d", err);
         return text;
     }
@@ -225,6 +228,8 @@ __attribute__((unused)) static const char *rig_text(struct rig *rig, const char 
                       e.removal[i].late > 0 ? " late" : "");
     entry_clear(&e);
     index_release(rig->index, str_of(key));
+    rig_get(rig, str_of(key), &e);
+    entry_clear(&e);
     return text;
 }
 

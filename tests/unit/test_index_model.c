@@ -80,6 +80,8 @@ static void model_check(struct rig *rig, struct model *model, bool marks)
         listed += (uint64_t)n_removals;
         entry_clear(&e);
         index_release(rig->index, str_of(key));
+        assert_int_equal(rig_get(rig, str_of(key), &e), 0); /* into the cache */
+        entry_clear(&e);
     }
     assert_int_equal(index_removals(rig->index), listed);
 }
