@@ -3,17 +3,15 @@
  * every byte it gets against what it should be.
  *
  *   clients [-c clients] [-n requests] [-seconds n] [-keys n] [-first n] [-size bytes]
- *           [-rate n] [-places] [-direct] cycle|read|ask HOST PORT PREFIX
+ *           [-places] [-direct] cycle|read HOST PORT PREFIX
  *
  *   cycle   PUT of a key of its own, GET of it through the redirect, DELETE
  *   read    GET through the redirect, of `keys` keys in turn
- *   ask     GET up to the redirect
  *
- * After -seconds none is begun any more. With -rate so many are begun a second, whether those before are answered or not, and a
- * request's time counts from when it was due: a server that stalls pays for all that had
- * to wait. -direct: the server answers GET itself, it is no master; -places: keys lie
- * where a volume would have them, as in load.c, whose keys and values these are. Prints
- * one line of JSON.
+ * After -seconds none is begun any more. -direct: the server answers GET itself, it is no
+ * master; -places: keys lie where a volume would have them, as in load.c, whose keys and
+ * values these are. Prints one line of JSON. How long a request takes is for load.c to
+ * say: threads that share processors with servers wait for their turns.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -41,18 +39,17 @@ enum {
     SILENCE_S = 60,
 };
 
-enum mode { CYCLE, READ, ASK };
+enum mode { CYCLE, READ };
 
 static struct job {
     enum mode mode;
     struct sockaddr_in master;
     const char *prefix;
-    uint64_t n, keys, first, rate, seconds;
+    uint64_t n, keys, first, seconds;
     int clients;
     size_t size;
     bool places, direct;
     char *value;
-    uint32_t *micros; /* of each request */
     struct timespec began;
 } job = {.n = 1000, .keys = 1, .clients = 16, .seconds = UINT32_MAX};
 
@@ -301,8 +298,6 @@ static bool request(struct client *client, uint64_t number)
                expects(client, "DELETE", path, 204);
     case READ:
         return read_value(client, path);
-    case ASK:
-        return expects(client, "GET", path, job.direct ? 200 : 302);
     }
     return false;
 }
@@ -317,14 +312,8 @@ static void *client_main(void *arg)
         fail("memory");
     while (micros_since(&job.began) < job.seconds * 1000000 &&
            (number = atomic_fetch_add(&next_request, 1)) < job.n) {
-        uint64_t due = job.rate ? number * 1000000 / job.rate : micros_since(&job.began);
-        uint64_t now = micros_since(&job.began);
-
-        if (now < due)
-            usleep((useconds_t)(due - now));
         if (!request(client, number))
             atomic_fetch_add(&wrong, 1);
-        job.micros[number] = (uint32_t)(micros_since(&job.began) - due);
     }
     for (int i = 0; i < client->n_peers; i++)
         if (client->peer[i].fd >= 0)
@@ -333,19 +322,11 @@ static void *client_main(void *arg)
     return NULL;
 }
 
-static int by_time(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-    return x < y ? -1 : x > y;
-}
-
 static void run_job(void)
 {
     struct client *client = calloc((size_t)job.clients, sizeof(*client));
 
-    job.micros = calloc(job.n, sizeof(*job.micros));
-    if (!client || !job.micros)
+    if (!client)
         fail("memory");
     clock_gettime(CLOCK_MONOTONIC, &job.began);
     for (int i = 0; i < job.clients; i++)
@@ -357,12 +338,8 @@ static void run_job(void)
     uint64_t n = next_request < job.n ? next_request : job.n;
     if (n == 0)
         wrong_usage("no time for a single request");
-    qsort(job.micros, n, sizeof(*job.micros), by_time);
-    printf("{\"requests\": %llu, \"seconds\": %.6f, \"wrong\": %llu, \"p50\": %u, "
-           "\"p99\": %u, \"most\": %u}\n",
-           (unsigned long long)n, seconds, (unsigned long long)wrong, job.micros[n / 2],
-           job.micros[n * 99 / 100], job.micros[n - 1]);
-    free(job.micros);
+    printf("{\"requests\": %llu, \"seconds\": %.6f, \"wrong\": %llu}\n",
+           (unsigned long long)n, seconds, (unsigned long long)wrong);
     free(client);
 }
 
@@ -402,15 +379,13 @@ static void flag_with_value(const char *flag, const char *value)
         job.size = number(value, 0, 1U << 30);
     else if (strcmp(flag, "-seconds") == 0)
         job.seconds = number(value, 1, UINT32_MAX);
-    else if (strcmp(flag, "-rate") == 0)
-        job.rate = number(value, 1, 10000000);
     else
         wrong_usage("no such flag");
 }
 
 int main(int argc, char **argv)
 {
-    static const char *const modes[] = {"cycle", "read", "ask"};
+    static const char *const modes[] = {"cycle", "read"};
     int i = 1;
 
     for (; i < argc && argv[i][0] == '-'; i++) {
@@ -423,9 +398,9 @@ int main(int argc, char **argv)
     }
     if (argc - i != 4)
         wrong_usage("usage: clients [flags] MODE HOST PORT PREFIX; see the source");
-    while (job.mode <= ASK && strcmp(argv[i], modes[job.mode]) != 0)
+    while (job.mode <= READ && strcmp(argv[i], modes[job.mode]) != 0)
         job.mode++;
-    if (job.mode > ASK || strlen(argv[i + 3]) > PATH_ROOM / 2)
+    if (job.mode > READ || strlen(argv[i + 3]) > PATH_ROOM / 2)
         wrong_usage("no such mode, or the prefix is too long");
     job.prefix = argv[i + 3];
     job.master.sin_family = AF_INET;

@@ -1,15 +1,23 @@
 /*
  * A load of requests that each go to a key of their own: PUTs, and the DELETEs (or GETs)
  * of what was put. wrk cannot do this: it repeats requests for a time, while a key is put
- * or deleted once. So a turn is a number of keys, and its figure is how long they took.
+ * or deleted once. So a turn is a number of requests, and its figure is how long they
+ * took, or how long each waited.
  *
- *   load [-c connections] [-n keys] [-first n] [-size bytes] [-expect status] [-places]
- *        METHOD HOST PORT PREFIX
+ *   load [-c connections] [-n requests] [-keys n] [-first n] [-rate n] [-size bytes]
+ *        [-expect status] [-places] METHOD HOST PORT PREFIX
  *
- * The keys are those of keys.h, from -first on. With -places each goes where a volume
- * would keep it, to /sv0X/xx/yy/ and then the name, so that a bare nginx makes the same
- * folders as one behind a master. Prints one line of JSON; answers with another status
- * than the expected one, and requests without a whole answer, are counted, not retried.
+ * The keys are those of keys.h, from -first on; with -keys so many in turn. With -places
+ * each goes where a volume would keep it, to /sv0X/xx/yy/ and then the name, so that a
+ * bare nginx makes the same folders as one behind a master. Prints one line of JSON;
+ * answers with another status than the expected one, and requests without a whole answer,
+ * are counted, not retried.
+ *
+ * Every connection has a request under way. With -rate it is so many a second instead, at
+ * even distances, whether those before are answered or not; the time of each counts from
+ * when it was due, so that a server that stalls pays for all that had to wait. "late" is
+ * the part of it before the request was begun: for want of an idle connection, or of the
+ * processor for this program.
  *
  * One thread, and no code of the servers under test: what it costs is the same for both
  * sides of a comparison, little, and cannot hide a fault of theirs.
@@ -37,14 +45,15 @@ enum {
     CONNECTIONS_MAX = 1024,
     HEAD_MAX = 1024,
     ANSWER_MAX = 16 * 1024, /* of an answer's head, and of a stretch of its body */
-    SILENCE_MS = 60 * 1000, /* nothing from any connection: the server hangs */
+    SILENCE_S = 60,         /* nothing from any connection: the server hangs */
+    SECOND = 1000 * 1000 * 1000,
     STATUS_MAX = 600,
 };
 
 struct job {
     const char *method, *prefix, *host;
     struct sockaddr_in address;
-    uint64_t first, keys;
+    uint64_t first, n, keys, rate;
     int connections, expect;
     bool places;
     char *body;
@@ -57,6 +66,7 @@ struct peer {
     size_t head_len, sent; /* of head and body together */
     bool stuck;            /* the socket was full: wait for EPOLLOUT */
     bool open;             /* a request is under way */
+    uint64_t due;          /* in nanoseconds, as seen by now() */
     char answer[ANSWER_MAX];
     size_t got;
     bool head_seen, closes;
@@ -69,7 +79,11 @@ struct run {
     int epoll;
     uint64_t begun, over, broken;
     uint64_t statuses[STATUS_MAX];
+    uint64_t start;          /* when the first was due */
+    uint32_t *micros, *late; /* of each request that is over; that was begun */
     struct peer *peers;
+    struct peer **idle; /* a ring of them all: each has its turn */
+    int first_idle, n_idle;
 };
 
 static _Noreturn void fail(const char *what)
@@ -84,11 +98,12 @@ static _Noreturn void wrong_usage(const char *what)
     exit(2);
 }
 
-static double seconds_now(void)
+static uint64_t now(void)
 {
     struct timespec t;
+
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+    return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
 }
 
 static void peer_open(struct run *run, struct peer *peer)
@@ -162,35 +177,78 @@ static bool peer_send(struct run *run, struct peer *peer)
     return true;
 }
 
-/* The next key's request; where none is left, the connection ends. */
-static void peer_next(struct run *run, struct peer *peer)
+static void write_request(const struct job *job, uint64_t number, struct peer *peer)
 {
-    const struct job *job = run->job;
     char folder[32] = "", length[48] = "";
-    uint64_t n;
+    uint64_t bits = scattered(job->first + number % job->keys);
 
-    if (run->begun == job->keys) {
-        if (peer->fd >= 0)
-            peer_close(peer);
-        return;
-    }
-    n = job->first + run->begun++;
-    if (peer->fd < 0)
-        peer_open(run, peer);
-    if (job->places) {
-        uint64_t bits = scattered(n);
+    if (job->places)
         snprintf(folder, sizeof(folder), "/sv%02X/%02x/%02x", (unsigned)(bits >> 32) % 10,
                  (unsigned)(bits & 0xff), (unsigned)(bits >> 8 & 0xff));
-    }
     if (job->size > 0)
         snprintf(length, sizeof(length), "Content-Length: %zu\r\n", job->size);
     peer->head_len = (size_t)snprintf(
         peer->head, sizeof(peer->head),
         "%s %s%s" KEY_DIGITS " HTTP/1.1\r\nHost: %s\r\n%s\r\n", job->method, folder,
-        job->prefix, (unsigned long long)scattered(n), job->host, length);
+        job->prefix, (unsigned long long)bits, job->host, length);
     peer->sent = peer->got = 0;
     peer->head_seen = false;
-    peer->open = true;
+}
+
+static void become_idle(struct run *run, struct peer *peer)
+{
+    int connections = run->job->connections;
+
+    peer->open = false;
+    run->idle[(run->first_idle + run->n_idle++) % connections] = peer;
+}
+
+static void request_over(struct run *run, struct peer *peer, bool broken)
+{
+    run->micros[run->over++] = (uint32_t)((now() - peer->due) / 1000);
+    if (broken)
+        run->broken++;
+    else
+        run->statuses[peer->status]++;
+    /* An answer before the end of the body leaves a connection of no further use. */
+    bool whole = peer->sent == peer->head_len + run->job->size;
+    if (broken || peer->closes || !whole)
+        peer_close(peer);
+    become_idle(run, peer);
+}
+
+/* When the next request is due; without a rate as soon as a connection is idle. */
+static uint64_t next_due(const struct run *run)
+{
+    uint64_t rate = run->job->rate;
+
+    return rate > 0 ? run->start + run->begun * SECOND / rate : now();
+}
+
+static bool can_begin(const struct run *run)
+{
+    return run->n_idle > 0 && run->begun < run->job->n;
+}
+
+static void begin_what_is_due(struct run *run)
+{
+    while (can_begin(run)) {
+        uint64_t due = next_due(run), at = now();
+
+        if (due > at)
+            return;
+        struct peer *peer = run->idle[run->first_idle];
+        run->first_idle = (run->first_idle + 1) % run->job->connections;
+        run->n_idle--;
+        if (peer->fd < 0)
+            peer_open(run, peer);
+        run->late[run->begun] = (uint32_t)((at - due) / 1000);
+        write_request(run->job, run->begun++, peer);
+        peer->due = due;
+        peer->open = true;
+        if (!peer_send(run, peer))
+            request_over(run, peer, true);
+    }
 }
 
 /* A field of the answer's head, or NULL. `name` with its colon. */
@@ -254,42 +312,40 @@ static int peer_receive(struct peer *peer)
 
 static void peer_ready(struct run *run, struct peer *peer, uint32_t events)
 {
-    bool broken = false;
-
-    if ((events & ~(uint32_t)EPOLLOUT) != 0) {
+    if (!peer->open) /* hung up on while it was idle */
+        peer_close(peer);
+    else if ((events & ~(uint32_t)EPOLLOUT) != 0) {
         int got = peer_receive(peer);
 
-        if (got == 0)
-            return;
-        broken = got < 0;
-        if (broken)
-            run->broken++;
-        else
-            run->statuses[peer->status]++;
-        run->over++;
-        /* An answer before the end of the body leaves a connection of no further use. */
-        bool whole = peer->sent == peer->head_len + run->job->size;
-        peer->open = false;
-        if (broken || peer->closes || !whole)
-            peer_close(peer);
-        peer_next(run, peer);
-    }
-    while (peer->open && !peer_send(run, peer)) {
-        run->broken++;
-        run->over++;
-        peer->open = false;
-        peer_close(peer);
-        peer_next(run, peer);
-    }
+        if (got != 0)
+            request_over(run, peer, got < 0);
+    } else if (!peer_send(run, peer))
+        request_over(run, peer, true);
 }
 
-static void report(const struct run *run, double seconds)
+static int by_time(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+static void report_times(const char *name, uint32_t *micros, uint64_t n)
+{
+    qsort(micros, n, sizeof(*micros), by_time);
+    printf(", \"%s\": {\"p50\": %u, \"p99\": %u, \"p99.9\": %u, \"most\": %u}", name,
+           micros[n / 2], micros[n * 99 / 100], micros[n * 999 / 1000], micros[n - 1]);
+}
+
+static void report(const struct run *run, uint64_t took)
 {
     uint64_t wrong = run->over - run->broken - run->statuses[run->job->expect];
 
     printf("{\"requests\": %llu, \"seconds\": %.6f, \"wrong\": %llu, \"broken\": %llu",
-           (unsigned long long)run->over, seconds, (unsigned long long)wrong,
-           (unsigned long long)run->broken);
+           (unsigned long long)run->over, (double)took / SECOND,
+           (unsigned long long)wrong, (unsigned long long)run->broken);
+    report_times("micros", run->micros, run->over);
+    report_times("late", run->late, run->begun);
     printf(", \"statuses\": {");
     const char *comma = "";
     for (int status = 0; status < STATUS_MAX; status++) {
@@ -302,36 +358,57 @@ static void report(const struct run *run, double seconds)
     printf("}}\n");
 }
 
+/* How long to wait for answers, at most. */
+static struct timespec patience(const struct run *run)
+{
+    uint64_t due, at;
+
+    if (!can_begin(run))
+        return (struct timespec){.tv_sec = SILENCE_S};
+    due = next_due(run), at = now();
+    return (struct timespec){.tv_nsec = due > at ? (long)(due - at) : 0};
+}
+
 static void run_job(const struct job *job)
 {
     struct run run = {.job = job, .epoll = epoll_create1(EPOLL_CLOEXEC)};
     struct epoll_event events[64];
-    double began;
 
     run.peers = calloc((size_t)job->connections, sizeof(*run.peers));
-    if (run.epoll < 0 || !run.peers)
+    run.idle = calloc((size_t)job->connections, sizeof(struct peer *));
+    run.micros = calloc(job->n, sizeof(*run.micros));
+    run.late = calloc(job->n, sizeof(*run.late));
+    if (run.epoll < 0 || !run.peers || !run.idle || !run.micros || !run.late)
         fail("start");
-    for (int i = 0; i < job->connections; i++)
-        peer_open(&run, &run.peers[i]);
-    began = seconds_now();
     for (int i = 0; i < job->connections; i++) {
-        peer_next(&run, &run.peers[i]);
-        if (run.peers[i].open && !peer_send(&run, &run.peers[i]))
-            fail("first request");
+        peer_open(&run, &run.peers[i]);
+        become_idle(&run, &run.peers[i]);
     }
-    while (run.over < job->keys) {
-        int n = epoll_wait(run.epoll, events, 64, SILENCE_MS);
+    run.start = now();
+    begin_what_is_due(&run);
+    while (run.over < job->n) {
+        struct timespec limit = patience(&run);
+        int n = epoll_pwait2(run.epoll, events, 64, &limit, NULL);
 
         if (n < 0 && errno != EINTR)
             fail("epoll_wait");
-        if (n == 0) {
+        if (n == 0 && limit.tv_sec == SILENCE_S) {
             errno = ETIMEDOUT;
             fail("the server hangs");
         }
-        for (int i = 0; i < n; i++)
+        for (int i = 0; i < n; i++) {
             peer_ready(&run, events[i].data.ptr, events[i].events);
+            begin_what_is_due(&run);
+        }
+        begin_what_is_due(&run);
     }
-    report(&run, seconds_now() - began);
+    report(&run, now() - run.start);
+    for (int i = 0; i < job->connections; i++)
+        if (run.peers[i].fd >= 0)
+            peer_close(&run.peers[i]);
+    free(run.late);
+    free(run.micros);
+    free(run.idle);
     free(run.peers);
     close(run.epoll);
 }
@@ -349,7 +426,7 @@ static uint64_t number(const char *text, uint64_t max)
 
 int main(int argc, char **argv)
 {
-    struct job job = {.keys = 1000, .connections = 16, .expect = 201};
+    struct job job = {.n = 1000, .keys = UINT32_MAX, .connections = 16, .expect = 201};
     int i;
 
     for (i = 1; i < argc && argv[i][0] == '-'; i++) {
@@ -364,9 +441,13 @@ int main(int argc, char **argv)
         if (strcmp(flag, "-c") == 0)
             job.connections = (int)number(argv[i], CONNECTIONS_MAX);
         else if (strcmp(flag, "-n") == 0)
+            job.n = number(argv[i], UINT32_MAX);
+        else if (strcmp(flag, "-keys") == 0)
             job.keys = number(argv[i], UINT32_MAX);
         else if (strcmp(flag, "-first") == 0)
             job.first = number(argv[i], UINT32_MAX);
+        else if (strcmp(flag, "-rate") == 0)
+            job.rate = number(argv[i], 10 * 1000 * 1000);
         else if (strcmp(flag, "-size") == 0)
             job.size = number(argv[i], 1U << 30);
         else if (strcmp(flag, "-expect") == 0)
@@ -374,7 +455,7 @@ int main(int argc, char **argv)
         else
             wrong_usage("no such flag");
     }
-    if (argc - i != 4 || job.connections == 0)
+    if (argc - i != 4 || job.connections == 0 || job.n == 0 || job.keys == 0)
         wrong_usage("usage: load [flags] METHOD HOST PORT PREFIX; see the source");
     job.method = argv[i];
     job.host = argv[i + 1];

@@ -57,9 +57,14 @@ def wrk(
     return Side(rate, meter.each(requests), errors)
 
 
-def load(servers: list[Server], method: str, keys: int, first: int, **flags) -> Side:
-    """One request for each of the keys; the flags are load.c's."""
-    argv = [str(LOAD), "-n", str(keys), "-first", str(first)]
+def load(servers: list[Server], method: str, n: int, first: int, **flags) -> Side:
+    """One request for each of `n` keys."""
+    return timed_load(servers, method, n, first=first, **flags)[0]
+
+
+def timed_load(servers: list[Server], method: str, n: int, **flags) -> tuple[Side, dict]:
+    """`n` requests, and all that load.c tells of them; the flags are its own."""
+    argv = [str(LOAD), "-n", str(n)]
     for name, value in flags.items():
         argv += [f"-{name}"] if value is True else [f"-{name}", str(value)]
     host, port = servers[0].address
@@ -67,12 +72,12 @@ def load(servers: list[Server], method: str, keys: int, first: int, **flags) -> 
     meter = Meter(servers)
     told = json.loads(output(argv))
     errors = []
-    if told["wrong"] or told["broken"] or told["requests"] != keys:
+    if told["wrong"] or told["broken"] or told["requests"] != n:
         errors.append(
-            f"{method}: {told['wrong']} wrong and {told['broken']} broken of {keys}: "
+            f"{method}: {told['wrong']} wrong and {told['broken']} broken of {n}: "
             f"{told['statuses']}"
         )
-    return Side(keys / told["seconds"], meter.each(keys), errors)
+    return Side(n / told["seconds"], meter.each(n), errors), told
 
 
 def clients(servers: list[Server], mode: str, n: int, **flags) -> tuple[Side, dict]:
