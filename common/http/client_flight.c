@@ -21,6 +21,7 @@
 #include <sys/epoll.h>
 
 #include "common/assure.h"
+#include "common/clock.h"
 #include "common/http/client_call.h"
 #include "common/net.h"
 
@@ -156,11 +157,15 @@ static void run_out_of_patience(struct timer *timer)
 
 void http_flight_wait(struct upstream_conn *conn, struct http_client *client)
 {
+    struct loop *loop = client->loop;
     conn->patience.fire = run_out_of_patience;
+    /* A thread that has to wait for a processor amid a turn may have been away for longer
+     * than this, and it is not the server that was slow then. So from now, not from the
+     * turn's beginning. */
     if (conn->n_calls > 1)
-        timer_set(client->loop, &conn->patience, PATIENCE_MS);
+        timer_set(loop, &conn->patience, clock_ms() - loop_now(loop) + PATIENCE_MS);
     else
-        timer_clear(client->loop, &conn->patience);
+        timer_clear(loop, &conn->patience);
 }
 
 void http_flight_leave(struct call *call, bool keep)

@@ -1,5 +1,6 @@
 /* HEADs that share a connection: in one write, answered in order; and how each still gets
  * its answer when the one before it gets none. */
+#include "common/clock.h"
 #include "tests/unit/http_bench.h"
 
 enum { HEADS = 5 };
@@ -299,6 +300,47 @@ static void test_hung(void **state)
     expect_again(2);
 }
 
+/* A turn that takes long after its HEADs were begun takes nothing from the server's time:
+ * it counts from when they were sent. */
+static uint64_t turn_ended, all_again;
+
+static void answer_when_asked_again(struct peer *peer)
+{
+    int conns[HEADS - 1], c = warm(peer);
+    read_heads(peer, c, HEADS);
+    serve_apart(peer, HEADS - 1, conns);
+    all_again = clock_ms();
+    say_note(c, 0, "");
+    CHECK(peer, peer_sees_end(c));
+    close(c);
+    see_ends(peer, HEADS - 1, conns);
+}
+
+static void see_the_time(struct bench *b)
+{
+    (void)b;
+}
+
+static void all_in_a_long_turn(struct probe *p)
+{
+    all_heads(p);
+    if (p->steps != 1)
+        return;
+    p->bench->on_timer = see_the_time;
+    timer_set(p->bench->loop, &p->bench->timer, 1);
+    usleep(100 * 1000);
+    turn_ended = clock_ms();
+}
+
+static void test_long_turn(void **state)
+{
+    (void)state;
+    assert_int_equal(run_then(answer_when_asked_again, all_in_a_long_turn, 0), HEADS);
+    expect(0, CALL_OK, "0");
+    expect_again(1);
+    assert_true(all_again >= turn_ended + 50);
+}
+
 /* --- cancelled ------------------------------------------------------------------- */
 /* The third leaves; its answer is read all the same, and the connection lives on. */
 static void serve_left(struct peer *peer)
@@ -405,6 +447,7 @@ int main(void)
         cmocka_unit_test(test_others_do_not_share),
         cmocka_unit_test(test_connection_ends),
         cmocka_unit_test(test_hung),
+        cmocka_unit_test(test_long_turn),
         cmocka_unit_test(test_cancelled),
         cmocka_unit_test(test_cancelled_within),
         cmocka_unit_test(test_freed_with_all_under_way),
