@@ -1,16 +1,14 @@
 /*
  * The sums of bodies: see body_sum.h.
  *
- * A body has one job, which sums the stretches that wait when it is submitted. That is
+ * A body has one job, which sums the pieces that wait when it is submitted. That is
  * when many do or the body is all here, not for each: waking a worker costs as much as
  * summing a few KiB.
  *
- * No lock is needed: while the job is under way the MD5 and the stretches it took are the
+ * No lock is needed: while the job is under way the MD5 and the pieces it took are the
  * worker's, all else is the loop's. The references to blocks are always the loop's.
  */
 #include "master/value/body_sum.h"
-
-#include <string.h>
 
 #include "common/assure.h"
 #include "common/stock.h"
@@ -18,18 +16,12 @@
 
 enum {
     CALL_FROM = 192 * 1024, /* bytes that wait, */
-    CALL_FROM_STRETCHES = BODY_SUM_STRETCHES / 2,
+    CALL_FROM_PIECES = HELD_PIECES / 2,
     CRUMB = 4 * 1024, /* less costs more to hand over than to sum */
 };
 
-_Static_assert((int)CALL_FROM <= BODY_SUM_MAX - BLOCK_LARGE,
+_Static_assert((int)CALL_FROM <= (int)BODY_SUM_MAX - BLOCK_LARGE,
                "a body flows on while a worker is on its way");
-
-struct stretch {
-    struct block *block;
-    const char *data;
-    size_t len;
-};
 
 struct body_sum {
     struct workers *workers;
@@ -40,11 +32,10 @@ struct body_sum {
     bool given_up; /* its owner is gone: freed when the job is done */
     struct job job;
     struct md5 *md5;
-    uint64_t total;      /* bytes so far */
-    size_t memory;       /* of the blocks */
-    size_t waiting;      /* bytes that no job took */
-    unsigned n, n_taken; /* stretches; the first ones are those the job took, if any */
-    struct stretch stretch[BODY_SUM_STRETCHES];
+    uint64_t total;   /* bytes so far */
+    struct held held; /* those to be summed */
+    unsigned n_taken; /* pieces, the first ones: those the job took, if any */
+    size_t waiting;   /* bytes that no job took */
 };
 
 static _Thread_local struct stock spares = {.size = sizeof(struct body_sum)};
@@ -53,7 +44,7 @@ static _Thread_local struct stock spares = {.size = sizeof(struct body_sum)};
 static void sum_up(struct body_sum *sum, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
-        md5_add(sum->md5, sum->stretch[i].data, sum->stretch[i].len);
+        md5_add(sum->md5, sum->held.piece[i].data, sum->held.piece[i].len);
 }
 
 static void work(struct job *job)
@@ -67,35 +58,21 @@ static void call(struct body_sum *sum)
 {
     if (sum->n_taken > 0)
         return;
-    assure(sum->n > 0);
-    sum->n_taken = sum->n;
+    assure(sum->held.n > 0);
+    sum->n_taken = sum->held.n;
     sum->waiting = 0;
     workers_submit(sum->workers, sum->loop, &sum->job);
 }
 
 static void call_if_worth(struct body_sum *sum)
 {
-    if (sum->waiting >= CALL_FROM || sum->n - sum->n_taken >= CALL_FROM_STRETCHES)
+    if (sum->waiting >= CALL_FROM || sum->held.n - sum->n_taken >= CALL_FROM_PIECES)
         call(sum);
-}
-
-/* Lets go of the blocks of the first stretches. */
-static void forget(struct body_sum *sum, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++) {
-        struct stretch *s = &sum->stretch[i];
-
-        if (i + 1 == sum->n || s[1].block != s->block)
-            sum->memory -= s->block->size;
-        block_unref(&s->block);
-    }
-    sum->n -= n;
-    memmove(sum->stretch, sum->stretch + n, sum->n * sizeof(sum->stretch[0]));
 }
 
 static void dispose(struct body_sum *sum)
 {
-    forget(sum, sum->n);
+    held_clear(&sum->held);
     md5_free(&sum->md5);
     stock_put(&spares, sum);
 }
@@ -104,7 +81,7 @@ static void done(struct job *job)
 {
     struct body_sum *sum = container_of(job, struct body_sum, job);
 
-    forget(sum, sum->n_taken);
+    held_forget(&sum->held, sum->held.first + sum->n_taken);
     sum->n_taken = 0;
     if (sum->given_up) {
         dispose(sum);
@@ -133,48 +110,23 @@ struct body_sum *body_sum_new(const struct body_sum_spec *spec)
 
 bool body_sum_room(struct body_sum *sum, const struct block *block)
 {
-    size_t size = block ? block->size : BLOCK_LARGE;
-
-    if (sum->n < BODY_SUM_STRETCHES && sum->memory + size <= BODY_SUM_MAX)
+    if (held_room(&sum->held, block))
         return true;
     call(sum);
     return false;
-}
-
-/* Adds to the last stretch if no job took it, and the bytes follow it. */
-static bool extend_last(struct body_sum *sum, const struct block *block, const char *data,
-                        size_t len)
-{
-    struct stretch *last;
-
-    if (sum->n == sum->n_taken)
-        return false;
-    last = &sum->stretch[sum->n - 1];
-    if (last->block != block || last->data + last->len != data)
-        return false;
-    last->len += len;
-    return true;
-}
-
-static void append(struct body_sum *sum, struct block *block, const char *data,
-                   size_t len)
-{
-    assure(sum->n < BODY_SUM_STRETCHES);
-    if (sum->n == 0 || sum->stretch[sum->n - 1].block != block)
-        sum->memory += block->size;
-    sum->stretch[sum->n++] = (struct stretch){block_ref(block), data, len};
 }
 
 void body_sum_add(struct body_sum *sum, struct block *block, const char *data, size_t len)
 {
     assure(len > 0);
     sum->total += len;
-    if (sum->small || (sum->n == 0 && len < CRUMB)) {
+    if (sum->small || (sum->held.n == 0 && len < CRUMB)) {
         md5_add(sum->md5, data, len);
         return;
     }
-    if (!extend_last(sum, block, data, len))
-        append(sum, block, data, len);
+    /* A piece that the job took is the worker's. */
+    if (sum->held.n == sum->n_taken || !held_extend(&sum->held, block, data, len))
+        held_append(&sum->held, block, data, len);
     sum->waiting += len;
     call_if_worth(sum);
 }
@@ -182,10 +134,10 @@ void body_sum_add(struct body_sum *sum, struct block *block, const char *data, s
 bool body_sum_end(struct body_sum *sum)
 {
     if (sum->total <= BODY_SUM_SMALL && sum->n_taken == 0) {
-        sum_up(sum, sum->n);
-        forget(sum, sum->n);
+        sum_up(sum, sum->held.n);
+        held_clear(&sum->held);
     }
-    if (sum->n == 0)
+    if (sum->held.n == 0)
         return true;
     call(sum);
     return false;
@@ -193,7 +145,7 @@ bool body_sum_end(struct body_sum *sum)
 
 void body_sum_result(struct body_sum *sum, uint8_t out[MD5_BYTES])
 {
-    assure(sum->n == 0);
+    assure(sum->held.n == 0);
     md5_end(&sum->md5, out);
 }
 

@@ -17,10 +17,10 @@
 #include "common/loop.h"
 #include "common/md5.h"
 #include "common/workers.h"
+#include "master/value/held.h"
 
 enum {
-    BODY_SUM_MAX = 256 * 1024, /* memory of the blocks that may wait */
-    BODY_SUM_STRETCHES = 32,
+    BODY_SUM_MAX = HELD_MAX,    /* memory of the blocks that may wait */
     BODY_SUM_SMALL = 64 * 1024, /* summed on the loop */
 };
 

@@ -15,24 +15,34 @@ void held_init(struct held *held)
 
 bool held_room(const struct held *held, const struct block *block)
 {
-    return held->n < HELD_PIECES && held->memory + block->size <= HELD_MAX;
+    size_t size = block ? block->size : BLOCK_LARGE;
+
+    return held->n < HELD_PIECES && held->memory + size <= HELD_MAX;
 }
 
-/* Adds to the last piece where that needs no further block. */
-static bool extend_last(struct held_piece *last, const struct block *block,
-                        const char *data, size_t len)
+bool held_extend(struct held *held, const struct block *block, const char *data,
+                 size_t len)
 {
-    if (last->block == block && last->data + last->len == data) {
-        last->len += len;
-        return true;
-    }
-    if (last->own && last->block->size - last->block->used >= len) {
-        memcpy(last->block->data + last->block->used, data, len);
-        last->block->used += (uint32_t)len;
-        last->len += len;
-        return true;
-    }
-    return false;
+    struct held_piece *last = &held->piece[held->n - 1];
+
+    if (last->block != block || last->data + last->len != data)
+        return false;
+    last->len += len;
+    held->bytes += len;
+    return true;
+}
+
+/* Copies behind the last piece, where that is in a block of our own with room. */
+static bool copy_behind(struct held *held, struct held_piece *last, const char *data,
+                        size_t len)
+{
+    if (!last->own || last->block->size - last->block->used < len)
+        return false;
+    memcpy(last->block->data + last->block->used, data, len);
+    last->block->used += (uint32_t)len;
+    last->len += len;
+    held->bytes += len;
+    return true;
 }
 
 /* Moves the last piece to a block of our own, so that small ones can be gathered
@@ -53,28 +63,33 @@ static void move_last(struct held *held, struct held_piece *last)
     last->own = true;
 }
 
+void held_append(struct held *held, struct block *block, const char *data, size_t len)
+{
+    assure(len > 0 && held->n < HELD_PIECES);
+    held->bytes += len;
+    if (held->n == 0 || held->piece[held->n - 1].block != block)
+        held->memory += block->size;
+    held->piece[held->n++] = (struct held_piece){block_ref(block), data, len, false};
+}
+
 void held_add(struct held *held, struct block *block, const char *data, size_t len)
 {
     struct held_piece *last = held->n ? &held->piece[held->n - 1] : NULL;
 
     assure(len > 0);
-    held->bytes += len;
     if (last && last->len < HELD_JOIN) {
-        if (extend_last(last, block, data, len))
+        if (held_extend(held, block, data, len) || copy_behind(held, last, data, len))
             return;
         if (len < HELD_JOIN && !last->own) {
             bool joined;
 
             move_last(held, last);
-            joined = extend_last(last, block, data, len);
+            joined = copy_behind(held, last, data, len);
             assure(joined);
             return;
         }
     }
-    assure(held->n < HELD_PIECES);
-    if (!last || last->block != block)
-        held->memory += block->size;
-    held->piece[held->n++] = (struct held_piece){block_ref(block), data, len, false};
+    held_append(held, block, data, len);
 }
 
 void held_forget(struct held *held, uint64_t before)

@@ -1,7 +1,8 @@
 /*
  * The stretch of a body that is held on its way through the master: by PUT, which holds
  * the body's last piece back until every check has passed and keeps its beginning for a
- * replica that has to be replaced; and by a copy, which holds back in the same way.
+ * replica that has to be replaced; by a copy, which holds back in the same way; and by
+ * the sum of a body, for its workers.
  *
  * Bytes are kept as references to the blocks they came in. Small pieces that do not lie
  * next to each other (a client that drips, tiny chunks) are gathered in a block of our
@@ -42,10 +43,16 @@ struct held {
 };
 
 void held_init(struct held *held);
-/* Is there room for a piece of that block without forgetting any? */
+/* Is there room for a piece of that block (NULL: of a large one) without forgetting any? */
 bool held_room(const struct held *held, const struct block *block);
 /* Takes a reference (or copies); there must be room. len > 0. */
 void held_add(struct held *held, struct block *block, const char *data, size_t len);
+/* The same, of a piece that is joined to none and never copied. */
+void held_append(struct held *held, struct block *block, const char *data, size_t len);
+/* Adds to the last piece where the bytes lie right behind it in its block; or does nothing
+ * and returns false. There is a last piece. */
+bool held_extend(struct held *held, const struct block *block, const char *data,
+                 size_t len);
 /* Drops the pieces numbered below `before`. */
 void held_forget(struct held *held, uint64_t before);
 void held_clear(struct held *held);
