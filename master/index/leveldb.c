@@ -35,7 +35,10 @@ enum {
      * read, and the tables' own indexes, held in memory, are twice as large (4 bytes a key
      * of ten million); what is asked for often is in the cache before all this. */
     BLOCK = 4 << 10,
-    WRITE_BUFFER = 4 << 20, /* twice that in memory while one is written out */
+    /* Twice that in memory while one is written out. 8 or 16 MiB save next to nothing: a
+     * table of new keys is merged down as soon as it is read past, whatever its size
+     * (docs/benchmarks.md). */
+    WRITE_BUFFER = 4 << 20,
 };
 
 struct db {
