@@ -40,7 +40,8 @@ static void start_short(void)
     start_with(SEND_MS);
 }
 
-/* The connection ends after `ms`, more or less. */
+/* The connection ends after `ms`, more or less. Like trickle(), it counts from a time
+ * before the server can have begun to, however long this thread has waited since. */
 static void ends_after(struct client *c, uint64_t since, uint64_t ms)
 {
     while (client_byte(c) >= 0)
@@ -50,46 +51,54 @@ static void ends_after(struct client *c, uint64_t since, uint64_t ms)
     client_close(c);
 }
 
-/* Says a byte every few milliseconds until it is told to stop, or cannot. */
-static uint64_t trickle(struct client *c, uint64_t ms)
+/* Says a byte every few milliseconds until `ms` have passed, or it cannot; returns how
+ * many did. */
+static uint64_t trickle(struct client *c, uint64_t since, uint64_t ms)
 {
-    uint64_t begin = clock_ms();
-    for (size_t i = 0; clock_ms() - begin < ms; i++) {
+    for (size_t i = 0; clock_ms() - since < ms; i++) {
         char byte = pattern(i);
         if (send(c->fd, &byte, 1, MSG_NOSIGNAL) != 1)
             break;
         sleep_ms(10);
     }
-    return clock_ms() - begin;
+    return clock_ms() - since;
 }
 
 static void slow_clients_are_cut(void **state)
 {
+    uint64_t since;
     (void)state;
     start_short();
     /* Silent from the start; after a part of a head; after a request. */
+    since = clock_ms();
     client_open(&one);
-    ends_after(&one, clock_ms(), HEAD_MS);
+    ends_after(&one, since, HEAD_MS);
+    since = clock_ms();
     client_open(&one);
     client_say(&one, "GET /now?1 HTTP");
-    ends_after(&one, clock_ms(), HEAD_MS);
+    ends_after(&one, since, HEAD_MS);
     client_open(&one);
+    since = clock_ms();
     assert_int_equal(client_ask(&one, "GET", "/now?1").status, 200);
-    ends_after(&one, clock_ms(), IDLE_MS);
+    ends_after(&one, since, IDLE_MS);
     /* Bytes of a head are no excuse, bytes of a body are. */
+    since = clock_ms();
     client_open(&one);
     client_say(&one, "GET /now?1 HTTP/1.1\r\nX: ");
-    assert_in_range(trickle(&one, 2 * FAR_TOO_LONG), HEAD_MS - 20, FAR_TOO_LONG);
+    assert_in_range(trickle(&one, since, 2 * FAR_TOO_LONG), HEAD_MS - 20, FAR_TOO_LONG);
     client_close(&one);
     client_open(&one);
     assert_int_equal(client_ask(&one, "GET", "/now?1").status, 200);
+    since = clock_ms();
     client_say(&one, "GET /now?1 HTTP/1.1\r\nX: ");
-    assert_in_range(trickle(&one, 2 * FAR_TOO_LONG), HEAD_MS - 20, FAR_TOO_LONG);
+    assert_in_range(trickle(&one, since, 2 * FAR_TOO_LONG), HEAD_MS - 20, FAR_TOO_LONG);
     client_close(&one);
     client_open(&one);
     client_say(&one, "PUT /sum?1 HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n");
-    assert_true(trickle(&one, 1000) >= 1000);
-    ends_after(&one, clock_ms(), BODY_MS);
+    assert_true(trickle(&one, clock_ms(), 1000) >= 1000);
+    since = clock_ms();
+    client_say(&one, "x");
+    ends_after(&one, since, BODY_MS);
     assert_true(wait_over(3));
     assert_int_equal(server.over_by[EXCHANGE_GONE], 1);
     /* A handler may take its time. */
@@ -107,15 +116,15 @@ static void unread_answers_are_cut(void **state)
     (void)state;
     start_short();
     for (int sends = 0; sends < 2; sends++) {
+        uint64_t since = clock_ms();
         client_open_with(&one, 8192);
         client_say(&one, sends
                              ? "PUT /endless?1 HTTP/1.1\r\nHost: x\r\n\r\nGET /now?1 HTT"
                              : "GET /endless?1 HTTP/1.1\r\nHost: x\r\n\r\n");
-        uint64_t begin = clock_ms();
         if (sends)
-            trickle(&one, 2 * FAR_TOO_LONG);
+            trickle(&one, since, 2 * FAR_TOO_LONG);
         assert_true(wait_over(sends + 1));
-        assert_in_range(clock_ms() - begin, SEND_MS - 20, FAR_TOO_LONG);
+        assert_in_range(clock_ms() - since, SEND_MS - 20, FAR_TOO_LONG);
         client_close(&one);
     }
     server_stop();
@@ -146,10 +155,11 @@ static void lingering_ends(void **state)
     (void)state;
     start_short();
     client_open(&one);
+    uint64_t since = clock_ms();
     client_say(&one,
                "PUT /early?1 HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n");
     assert_int_equal(client_answer(&one, false).status, 403);
-    assert_in_range(trickle(&one, 2 * FAR_TOO_LONG), LINGER_MS - 20, FAR_TOO_LONG);
+    assert_in_range(trickle(&one, since, 2 * FAR_TOO_LONG), LINGER_MS - 20, FAR_TOO_LONG);
     client_close(&one);
     server_stop();
 }
@@ -228,7 +238,7 @@ static void the_drain_is_limited(void **state)
             client_say(&one, "GET /hold?1 HTTP/1.1\r\nHost: x\r\n\r\n");
             client_open(&two);
             client_say(&two, "GET /endless?1 HTTP/1.1\r\nHost: x\r\n\r\n");
-            sleep_ms(30);
+            assert_true(wait_begun(2));
             uint64_t begin = clock_ms();
             assert_int_equal(server_stop(), 1);
             assert_in_range(clock_ms() - begin, (uint64_t)ms, 30000); /* not for ever */
@@ -245,16 +255,19 @@ static void draining_refuses(void **state)
     start(2, 10000);
     client_open(&one);
     client_say(&one, "GET /hold?1 HTTP/1.1\r\nHost: x\r\n\r\n");
-    sleep_ms(50);
+    assert_true(wait_begun(1));
     service_stop(server.service);
-    sleep_ms(50);
     struct sockaddr_in sin = {.sin_family = AF_INET,
                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
                               .sin_port = htons((uint16_t)service_port(server.service))};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&sin, sizeof(sin)), -1);
-    assert_int_equal(errno, ECONNREFUSED);
-    close(fd);
+    int refused = 0;
+    for (int i = 0; i < 5000 && !refused; i++) { /* its loops have to wake first */
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        refused = connect(fd, (struct sockaddr *)&sin, sizeof(sin)) < 0 ? errno : 0;
+        close(fd);
+        sleep_ms(1);
+    }
+    assert_int_equal(refused, ECONNREFUSED);
     client_reset(&one);
     server_join();
 }
