@@ -45,22 +45,26 @@ static bool copy_behind(struct held *held, struct held_piece *last, const char *
     return true;
 }
 
-/* Moves the last piece to a block of our own, so that small ones can be gathered
- * there. */
-static void move_last(struct held *held, struct held_piece *last)
+/* Moves the last piece to a block of our own, so that small ones can be gathered there;
+ * or returns false: there is no room for one. */
+static bool move_last(struct held *held, struct held_piece *last)
 {
-    struct block *own = block_get(BLOCK_LARGE);
+    size_t memory = held->memory + BLOCK_LARGE;
 
+    if (held->n < 2 || last[-1].block != last->block)
+        memory -= last->block->size;
+    if (memory > HELD_MAX)
+        return false;
+    struct block *own = block_get(BLOCK_LARGE);
     assure(last->len <= own->size);
     memcpy(own->data, last->data, last->len);
     own->used = (uint32_t)last->len;
-    if (held->n < 2 || last[-1].block != last->block)
-        held->memory -= last->block->size;
-    held->memory += own->size;
+    held->memory = memory;
     block_unref(&last->block);
     last->block = own;
     last->data = own->data;
     last->own = true;
+    return true;
 }
 
 void held_append(struct held *held, struct block *block, const char *data, size_t len)
@@ -80,11 +84,8 @@ void held_add(struct held *held, struct block *block, const char *data, size_t l
     if (last && last->len < HELD_JOIN) {
         if (held_extend(held, block, data, len) || copy_behind(held, last, data, len))
             return;
-        if (len < HELD_JOIN && !last->own) {
-            bool joined;
-
-            move_last(held, last);
-            joined = copy_behind(held, last, data, len);
+        if (len < HELD_JOIN && !last->own && move_last(held, last)) {
+            bool joined = copy_behind(held, last, data, len);
             assure(joined);
             return;
         }
