@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +18,7 @@
 #include <unistd.h>
 
 #include "common/assure.h"
+#include "common/cores.h"
 #include "common/descriptors.h"
 #include "common/http/access_log.h"
 #include "common/log.h"
@@ -31,7 +31,6 @@ enum {
     ACCEPTS_PER_TURN = 16,
     ACCEPT_PAUSE_MS = 1000,
     BACKLOG = 4096,
-    LOOPS_MAX = 256,
 };
 
 struct lane {
@@ -286,16 +285,6 @@ static void on_finished(void *ctx, const struct exchange *ex)
 }
 
 /* --- making it ------------------------------------------------------------------ */
-static int cores(void)
-{
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof(set), &set) < 0)
-        return 1;
-    int n = CPU_COUNT(&set);
-    return n < 1 ? 1 : n > LOOPS_MAX ? LOOPS_MAX : n;
-}
-
 static int lane_open(struct service *service, int number, const char **what)
 {
     struct lane *lane = &service->lanes[number];

@@ -17,10 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "common/assure.h"
 #include "common/clock.h"
+#include "common/cores.h"
 #include "common/str.h"
 #include "common/thread.h"
 
@@ -317,12 +317,12 @@ static void *foreman_main(void *arg)
 struct crew *crew_new(const char *name)
 {
     struct crew *crew = xcalloc(1, sizeof(*crew));
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int n = cores();
     pthread_mutex_init(&crew->lock, NULL);
     pthread_cond_init(&crew->called, NULL);
     pthread_cond_init(&crew->armed_or_end, NULL);
     crew->tail = &crew->first;
-    crew->most_active = cores > 3 ? (int)cores / 2 : 1;
+    crew->most_active = n > 3 ? n / 2 : 1;
     snprintf(crew->name, sizeof(crew->name), "%s", name);
     return crew;
 }

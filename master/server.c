@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/assure.h"
+#include "common/cores.h"
 #include "common/log.h"
 #include "common/service.h"
 #include "common/workers.h"
@@ -162,7 +163,7 @@ static void make_parts(struct server *server)
     server->sweeper = sweeper_new(master->removals, master->index, master->resting);
     server->prober = prober_new(master->volumes, master->voltimeout_ms);
     server->lookups = workers_new("lookup", LOOKUP_THREADS);
-    master->summers = workers_new("md5", (int)sysconf(_SC_NPROCESSORS_ONLN));
+    master->summers = workers_new("md5", cores());
 }
 
 /* All that there is, as far as it was opened. false: the index, which said so, may have
