@@ -33,6 +33,8 @@ enum {
     BACKLOG = 4096,
 };
 
+_Static_assert((int)CORES_MAX <= (int)LOOPS_MAX, "each core may have its loop");
+
 struct lane {
     struct service *service;
     struct loop *loop;
@@ -322,6 +324,7 @@ struct service *service_new(const struct service_config *config, char *err, size
     struct service *service = xcalloc(1, sizeof(*service));
     const char *what = "listening socket";
     int rc;
+    assure(config->loops <= LOOPS_MAX);
     service->config = *config;
     service->listener = -1;
     service->n = config->loops > 0 ? config->loops : cores();

@@ -17,11 +17,13 @@
 
 struct service;
 
+enum { LOOPS_MAX = 256 };
+
 struct service_config {
     const char *bind; /* NULL: all addresses */
     int port;         /* 0: the kernel chooses; printed by service_run's ready line */
     bool deaf;        /* no listening socket: loops, signals and drain for other work */
-    int loops;        /* 0: one per core this process may use */
+    int loops;        /* 0: one per core this process may use; at most LOOPS_MAX */
     int drain_ms;     /* default 30 s */
     const char *access_log; /* a file, opened anew at SIGUSR1, or "-"; NULL: none */
     struct http_server_config http; /* ctx is replaced by what shard_new returns */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/flags.h"
+#include "common/service.h"
 #include "master/record.h"
 #include "master/volumes/volumes.h"
 
@@ -65,7 +66,8 @@ static void table(struct config *c, struct flag out[FLAGS_MAX])
          "as one more; no bound when 0"},
         {"listtimeout", FLAG_DURATION, &c->list_ms, 1, HOUR_MS, "time",
          "rebuild, verify: how long a volume may be silent when it lists a folder"},
-        {"loops", FLAG_INT, &c->loops, 0, 1024, "n", "event loops; one per core when 0"},
+        {"loops", FLAG_INT, &c->loops, 0, LOOPS_MAX, "n",
+         "event loops; one per core when 0"},
         {"master", FLAG_STRING, &c->master, 0, 0, "host:port",
          "have the work done in that running master, and watch it"},
         {"md5sum", FLAG_BOOL, &c->md5sum, 0, 0, NULL, "keep the MD5 of values"},

@@ -130,7 +130,8 @@ void change_free(struct change **change);
 typedef void index_done(void *arg, int err);
 
 /* Before loops run: what is committed for this loop from now on, on its own thread, goes
- * to the writer together at the end of the turn. */
+ * to the writer together at the end of the turn. As many loops as a service has at most
+ * (LOOPS_MAX). */
 void index_join(struct index *index, struct loop *loop);
 /* On the loop's thread, or after it: nothing waits for the end of a turn any more. */
 void index_part(struct index *index, struct loop *loop);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/flags.h"
+#include "common/service.h"
 
 enum { FLAGS_MAX = 16 };
 
@@ -81,7 +82,7 @@ static void table(struct options *o, struct flag out[FLAGS_MAX])
         {.name = "loops",
          .kind = FLAG_INT,
          .value = &o->loops,
-         .max = 256,
+         .max = LOOPS_MAX,
          .arg = "n",
          .help = "Event loops; 0 is one for each core."},
         {.name = "head-timeout",

@@ -15,6 +15,7 @@
 
 #include "common/assure.h"
 #include "common/log.h"
+#include "common/service.h"
 #include "master/index/apply.h"
 #include "master/index/claims.h"
 #include "master/index/handover.h"
@@ -22,13 +23,11 @@
 #include "master/index/reading.h"
 #include "master/index/writer.h"
 
-enum { LOOPS_MAX = 256 }; /* that hand over by turns; the changes of others go at once */
-
 struct index {
     struct reading reading; /* its database and cache */
     struct claims *claims;
     struct writer *writer;
-    struct handover *handover[LOOPS_MAX];
+    struct handover *handover[LOOPS_MAX]; /* of loops that hand over by turns */
     int n_handovers;
 };
 
@@ -190,8 +189,8 @@ static struct handover *handover_of(const struct index *index, const struct loop
 
 void index_join(struct index *index, struct loop *loop)
 {
-    if (index->n_handovers < LOOPS_MAX)
-        index->handover[index->n_handovers++] = handover_new(loop, index->writer);
+    assure(index->n_handovers < LOOPS_MAX);
+    index->handover[index->n_handovers++] = handover_new(loop, index->writer);
 }
 
 void index_part(struct index *index, struct loop *loop)
