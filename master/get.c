@@ -8,7 +8,8 @@
  * value may well be there.
  *
  * The two hot paths: an absent key is answered within on_request, a live one after one
- * HEAD; neither allocates once the thread's stocks are warm.
+ * HEAD. Neither allocates once the thread's stocks are warm and the index's cache knows the
+ * key; LevelDB allocates what is read from it.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -67,7 +67,12 @@ struct entry {
     struct str *mark;
     int n_removals;
     struct removal *removal;
-    void *text[3]; /* what all of it points into; the index's */
+    /* What all of it points into; the index's. */
+    struct {
+        char *stored; /* the record's text, LevelDB's */
+        char *cached; /* or this: the same, copied from the cache */
+        void *places; /* arrays and text of marks and removals */
+    } text;
 };
 
 void entry_clear(struct entry *entry);

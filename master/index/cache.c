@@ -2,8 +2,8 @@
  * Stripes, each with its lock, so that loops do not meet; in a stripe sets, in a set
  * eight slots, of which the one that was not asked for longest gives way. The tags of a
  * set share a cache line with the turns at which its slots were last used, so a look-up
- * that finds nothing costs a lock and a line. No pointers, and nothing is allocated but
- * the copy a reader is given.
+ * that finds nothing costs a lock and a line. No pointers. The copy a reader is given lies
+ * in a buffer of its thread's stock, taken before the lock.
  *
  * 16,384 slots of 384 bytes, 6 MiB: most users have fewer keys that are hot, and what is
  * not hot is not helped. A slot has room for a key of 100 bytes whose record names three
@@ -22,6 +22,7 @@
 
 #include "common/assure.h"
 #include "common/hash.h"
+#include "common/stock.h"
 
 enum {
     STRIPES = 64,
@@ -126,16 +127,21 @@ static int choose(const struct stripe *stripe, const struct set *set)
 
 /* --- readers ----------------------------------------------------------------------- */
 
-static void take(const struct slot *slot, struct cached *found, char **copy)
+static _Thread_local struct stock copies = {.size = ROOM};
+
+void cache_copy_free(char *copy)
+{
+    stock_put(&copies, copy);
+}
+
+static void take(const struct slot *slot, struct cached *found, char *copy)
 {
     *found = (struct cached){
         .has_size = slot->has_size, .size = slot->size, .time = slot->time};
-    *copy = NULL;
     if (slot->text_len == 0)
         return;
-    *copy = xmalloc(slot->text_len);
-    memcpy(*copy, slot->bytes + slot->key_len, slot->text_len);
-    found->text = (struct str){*copy, slot->text_len};
+    memcpy(copy, slot->bytes + slot->key_len, slot->text_len);
+    found->text = (struct str){copy, slot->text_len};
 }
 
 bool cache_get(struct cache *cache, struct str key, struct cached *found, char **copy,
@@ -144,16 +150,20 @@ bool cache_get(struct cache *cache, struct str key, struct cached *found, char *
     uint64_t hash = hash_bytes(cache->seed, key);
     struct stripe *stripe = stripe_of(cache, hash);
     struct set *set = set_of(stripe, hash);
+    char *room = stock_get(&copies);
     pthread_mutex_lock(&stripe->lock);
     int at = find(set, hash, key);
     if (at >= 0) {
         set->used[at] = ++stripe->turns;
-        take(&set->slot[at], found, copy);
+        take(&set->slot[at], found, room);
     } else {
         ticket->hash = hash;
         ticket->generation = stripe->held == 0 ? stripe->generation : 0;
     }
     pthread_mutex_unlock(&stripe->lock);
+    *copy = at >= 0 && found->text.n > 0 ? room : NULL;
+    if (!*copy)
+        stock_put(&copies, room);
     return at >= 0;
 }
 

@@ -38,10 +38,12 @@ struct cache_ticket {
 struct cache *cache_new(void);
 void cache_free(struct cache **cache);
 
-/* true: *found is the key's, and *copy, which its text points into, the caller's to free
- * (NULL where it has none). false: *ticket is for cache_put. */
+/* true: *found is the key's, and *copy, which its text points into, the caller's to give
+ * to cache_copy_free (NULL where it has none). false: *ticket is for cache_put. */
 bool cache_get(struct cache *cache, struct str key, struct cached *found, char **copy,
                struct cache_ticket *ticket);
+/* NULL is fine. It may be another thread than got it. */
+void cache_copy_free(char *copy);
 /* What was read from LevelDB after the ticket was given; copied, or passed over. */
 void cache_put(struct cache *cache, const struct cache_ticket *ticket, struct str key,
                const struct cached *value);

@@ -21,18 +21,16 @@ void entry_none(struct entry *entry)
     entry->mark = NULL;
     entry->n_removals = 0;
     entry->removal = NULL;
-    entry->text[0] = NULL;
-    entry->text[1] = NULL;
-    entry->text[2] = NULL;
+    entry->text.stored = NULL;
+    entry->text.cached = NULL;
+    entry->text.places = NULL;
 }
 
-/* text[0] is the record's text, LevelDB's; or text[2], copied from the cache; text[1]
- * holds the arrays and text of the places. */
 void entry_clear(struct entry *entry)
 {
-    db_value_free(entry->text[0]);
-    free(entry->text[1]);
-    free(entry->text[2]);
+    db_value_free(entry->text.stored);
+    cache_copy_free(entry->text.cached);
+    free(entry->text.places);
     entry_none(entry);
 }
 
@@ -57,7 +55,7 @@ static int read_stored(struct db *db, struct str key, struct entry *entry, size_
     int err = db_get(db, DB_READER, key, &value, len);
     if (err != 0 || value == NULL)
         return err;
-    entry->text[0] = value;
+    entry->text.stored = value;
     err = parse_record(key, (struct str){value, *len}, entry);
     if (err != 0 || entry->record.md5[0] == '\0')
         return err;
@@ -76,7 +74,7 @@ static int read_stored(struct db *db, struct str key, struct entry *entry, size_
 static int take_cached(struct str key, const struct cached *found, char *copy,
                        struct entry *entry)
 {
-    entry->text[2] = copy;
+    entry->text.cached = copy;
     entry->has_size = found->has_size;
     entry->size = found->size;
     entry->time = found->time;
@@ -98,7 +96,7 @@ int reading_record(const struct reading *from, struct str key, bool learn,
     int err = read_stored(from->db, key, entry, &len);
     if (err != 0 || !learn)
         return err;
-    found = (struct cached){.text = {entry->text[0], len},
+    found = (struct cached){.text = {entry->text.stored, len},
                             .has_size = entry->has_size,
                             .size = entry->size,
                             .time = entry->time};
@@ -120,7 +118,7 @@ static void take_places(struct entry *entry, const struct places *p)
         return;
     char *block = xmalloc(removals + marks + text);
     char *at = block + removals + marks;
-    entry->text[1] = block;
+    entry->text.places = block;
     entry->removal = (struct removal *)(void *)block;
     entry->mark = (struct str *)(void *)(block + removals);
     for (int i = 0; i < p->n_removals; i++) {

@@ -16,7 +16,7 @@ static bool knows(struct cache *cache, struct str key, struct cached *found, cha
     if (!cache_get(cache, key, found, &copy, &ticket))
         return false;
     snprintf(text, room, "%.*s", (int)found->text.n, found->text.p);
-    free(copy);
+    cache_copy_free(copy);
     return true;
 }
 
@@ -34,7 +34,7 @@ static void learn(struct cache *cache, struct str key, struct str text)
     struct cache_ticket ticket;
     char *copy = NULL;
     if (cache_get(cache, key, &found, &copy, &ticket))
-        free(copy);
+        cache_copy_free(copy);
     else
         cache_put(cache, &ticket, key, &value);
 }
@@ -174,7 +174,7 @@ static void model_read(struct cache *cache, const struct model *model, struct re
     assert_int_equal(found.size, want.size);
     assert_int_equal(found.time, want.time);
     (*hits)++;
-    free(copy);
+    cache_copy_free(copy);
 }
 
 /* A reader's turn: looks up, reads the database, or offers what it read before. */
@@ -263,7 +263,7 @@ static void read_shared(struct shared *s, unsigned k)
     unsigned least = atomic_load(&s->acknowledged[k]);
     if (cache_get(s->cache, key, &found, &copy, &ticket)) {
         assure(found.size >= least && found.size <= atomic_load(&s->begun[k]));
-        free(copy);
+        cache_copy_free(copy);
         atomic_fetch_add(&s->hits, 1);
         return;
     }
