@@ -3,7 +3,9 @@
  * that knows it is leveldb.c), a writer thread that group-commits, and the table of
  * claims. Several masters on a distributed engine are to stand behind the same door
  * later, so nothing else holds truth about keys in memory, and calls take completions. A
- * completion may be called before the call returns.
+ * completion may be called before the call returns. Only rebuild
+ * (jobs/rebuild/) passes by the door: index/scratch.h sorts what it finds, and by
+ * index/folder.h and index/folder_swap.h its index takes the place of the old one.
  *
  * What is kept for a key, besides its record:
  *   size, time  of a value whose record has an MD5. Believed only while that MD5 is the
