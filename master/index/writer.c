@@ -8,14 +8,14 @@
  * number is there:
  *
  *   - There is no room to open again (LevelDB turns its log into a table then): the old
- * handle stays open for reading, for it shows exactly what was acknowledged, and writes
- * are refused.
+ *     handle stays open for reading, for it shows exactly what was acknowledged, and
+ *     writes are refused.
  *   - Opened again, at the first try: the batch is done if its number is there, else it
- * failed.
+ *     failed.
  *   - Opened again later, after the batch was reported as failed: if its number is there
- * all the same, it is undone before anything else is written, from the values the old
- * handle showed. (Letting its clients wait for somebody to free the disk was the other
- * choice.)
+ *     all the same, it is undone before anything else is written, from the values the old
+ *     handle showed. (Letting its clients wait for somebody to free the disk was the
+ *     other choice.)
  *   - Opening again fails: readers get -EIO as well, until it succeeds.
  *
  * It is tried again every RETRY_MS, so an index with room again recovers by itself.
