@@ -21,7 +21,7 @@ enum { LOOPS_MAX = 256 };
 
 struct service_config {
     const char *bind; /* NULL: all addresses */
-    int port;         /* 0: the kernel chooses; printed by service_run's ready line */
+    int port;         /* 0: the kernel chooses; service_port() tells */
     bool deaf;        /* no listening socket: loops, signals and drain for other work */
     int loops;        /* 0: one per core this process may use; at most LOOPS_MAX */
     int drain_ms;     /* default 30 s */
@@ -43,8 +43,7 @@ void service_defaults(struct service_config *config);
 /* Opens the listening socket and makes the loops. NULL: err holds one line. */
 struct service *service_new(const struct service_config *config, char *err,
                             size_t errlen);
-/* The first loop, for what there is one of (signals, sweepers); it exists before it
- * runs. */
+/* The loop of that number, from 0; it exists before it runs. */
 struct loop *service_loop(struct service *service, int number);
 int service_port(const struct service *service);
 /* Runs until a signal has drained it. 0; 1 when exchanges had to be cut at the limit;
