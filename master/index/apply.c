@@ -41,7 +41,7 @@ struct applier *applier_new(struct db *db)
 void applier_free(struct applier **ap)
 {
     struct applier *a = *ap;
-    if (a == NULL)
+    if (!a)
         return;
     *ap = NULL;
     places_free(&a->places);
@@ -198,7 +198,7 @@ static int apply_group(struct applier *a, struct group *g, int64_t late,
     for (int i = 0; err == 0 && i < g->n; i++)
         err = apply_change(a, g, g->change[i], late);
     if (err == 0) {
-        if (g->record_edit != NULL)
+        if (g->record_edit)
             put_record(g, batch);
         if (g->changed)
             put_places(a, g->key, batch);

@@ -21,7 +21,7 @@ int batch_number_read(struct db *db, uint64_t *number)
     size_t len;
     *number = 0;
     int err = db_get(db, DB_WRITER, INDEX_BATCH, &value, &len);
-    if (err != 0 || value == NULL)
+    if (err != 0 || !value)
         return err;
     char text[32] = "";
     if (len < sizeof(text))

@@ -74,7 +74,7 @@ struct cache *cache_new(void)
 void cache_free(struct cache **cachep)
 {
     struct cache *cache = *cachep;
-    if (cache == NULL)
+    if (!cache)
         return;
     *cachep = NULL;
     for (int i = 0; i < STRIPES; i++)

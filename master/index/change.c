@@ -36,7 +36,7 @@ struct change *change_new(struct str key)
 void change_free(struct change **changep)
 {
     struct change *c = *changep;
-    if (c == NULL)
+    if (!c)
         return;
     *changep = NULL;
     if (c->edit != c->edits_within)

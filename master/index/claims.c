@@ -49,13 +49,13 @@ struct claims *claims_new(void)
 void claims_free(struct claims **claimsp)
 {
     struct claims *claims = *claimsp;
-    if (claims == NULL)
+    if (!claims)
         return;
     *claimsp = NULL;
     for (int i = 0; i < SHARDS; i++) {
         struct shard_of_claims *s = &claims->shard[i];
         for (int b = 0; b < BUCKETS; b++)
-            while (s->bucket[b] != NULL) {
+            while (s->bucket[b]) {
                 struct claim *next = s->bucket[b]->next;
                 free(s->bucket[b]);
                 s->bucket[b] = next;
@@ -76,7 +76,7 @@ static struct shard_of_claims *lock_shard(struct claims *claims, uint64_t hash)
 static struct claim **find(struct shard_of_claims *s, uint64_t hash, struct str key)
 {
     struct claim **at = &s->bucket[hash / SHARDS % BUCKETS];
-    while (*at != NULL &&
+    while (*at &&
            !((*at)->hash == hash && str_eq((struct str){(*at)->key, (*at)->n}, key)))
         at = &(*at)->next;
     return at;
@@ -99,7 +99,7 @@ enum claims_answer claims_take(struct claims *claims, struct str key)
     struct claim **at = find(s, hash, key);
     struct claim *claim = *at;
     enum claims_answer answer = CLAIMS_TAKEN;
-    if (claim == NULL) {
+    if (!claim) {
         claim = xmalloc(sizeof(*claim) + key.n);
         *claim = (struct claim){.hash = hash, .n = key.n};
         memcpy(claim->key, key.p, key.n);
@@ -120,7 +120,7 @@ void claims_drop(struct claims *claims, struct str key)
     uint64_t hash = hash_bytes(claims->seed, key);
     struct shard_of_claims *s = lock_shard(claims, hash);
     struct claim *claim = *find(s, hash, key);
-    assure(claim != NULL && claim->held && claim->awaits == NULL);
+    assure(claim && claim->held && !claim->awaits);
     claim->held = claim->marked = false;
     s->count--;
     if (claim->pins == 0)
@@ -133,7 +133,7 @@ struct claim *claims_pin(struct claims *claims, struct str key)
     uint64_t hash = hash_bytes(claims->seed, key);
     struct shard_of_claims *s = lock_shard(claims, hash);
     struct claim *claim = *find(s, hash, key);
-    if (claim != NULL)
+    if (claim)
         claim->pins++;
     pthread_mutex_unlock(&s->lock);
     return claim;
@@ -141,12 +141,12 @@ struct claim *claims_pin(struct claims *claims, struct str key)
 
 void claims_unpin(struct claims *claims, struct claim *claim)
 {
-    if (claim == NULL)
+    if (!claim)
         return;
     struct shard_of_claims *s = lock_shard(claims, claim->hash);
     assure(claim->pins > 0);
     if (--claim->pins == 0) {
-        if (claim->awaits != NULL)
+        if (claim->awaits)
             loop_post(claim->loop, claim->awaits);
         claim->awaits = NULL;
         if (!claim->held)
@@ -161,7 +161,7 @@ bool claims_await(struct claims *claims, struct str key, struct loop *loop,
     uint64_t hash = hash_bytes(claims->seed, key);
     struct shard_of_claims *s = lock_shard(claims, hash);
     struct claim *claim = *find(s, hash, key);
-    assure(claim != NULL && claim->held && claim->awaits == NULL);
+    assure(claim && claim->held && !claim->awaits);
     bool pinned = claim->pins > 0;
     if (pinned) {
         claim->awaits = task;
@@ -176,7 +176,7 @@ void claims_set_marked(struct claims *claims, struct str key, bool marked)
     uint64_t hash = hash_bytes(claims->seed, key);
     struct shard_of_claims *s = lock_shard(claims, hash);
     struct claim *claim = *find(s, hash, key);
-    if (claim != NULL)
+    if (claim)
         claim->marked = marked;
     pthread_mutex_unlock(&s->lock);
 }
@@ -186,7 +186,7 @@ bool claims_marked(struct claims *claims, struct str key)
     uint64_t hash = hash_bytes(claims->seed, key);
     struct shard_of_claims *s = lock_shard(claims, hash);
     const struct claim *claim = *find(s, hash, key);
-    bool marked = claim != NULL && claim->marked;
+    bool marked = claim && claim->marked;
     pthread_mutex_unlock(&s->lock);
     return marked;
 }

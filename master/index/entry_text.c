@@ -187,8 +187,7 @@ int places_parse(struct str text, struct places *out)
     places_clear(out);
     while (text.n > 0) {
         const char *end = memchr(text.p, '\n', text.n);
-        if (end == NULL ||
-            !parse_line((struct str){text.p, (size_t)(end - text.p)}, out)) {
+        if (!end || !parse_line((struct str){text.p, (size_t)(end - text.p)}, out)) {
             places_clear(out);
             return -EINVAL;
         }

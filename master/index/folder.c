@@ -32,7 +32,7 @@ static bool ends_with(const char *name, const char *end)
 int folder_look(const char *path, enum folder_state *state)
 {
     DIR *dir = opendir(path);
-    if (dir == NULL)
+    if (!dir)
         return -errno;
     bool current = false, data = false;
     const struct dirent *item;
@@ -104,7 +104,7 @@ static int each_log(const char *path, int (*each)(int dir, const char *name, voi
                     void *arg)
 {
     DIR *dir = opendir(path);
-    if (dir == NULL)
+    if (!dir)
         return -errno;
     int err = 0;
     const struct dirent *item;

@@ -51,13 +51,13 @@ static bool fits(const char *path)
 /* The index's path free of links; where it is not there, its folder's. */
 static int resolve(const char *path, char out[PATH_MAX])
 {
-    if (realpath(path, out) != NULL)
+    if (realpath(path, out))
         return fits(out) ? 0 : -ENAMETOOLONG;
     if (errno != ENOENT)
         return -errno;
     char *a = xstrdup(path), *b = xstrdup(path), parent[PATH_MAX];
     const char *name = basename(a);
-    int err = realpath(dirname(b), parent) != NULL ? 0 : -errno;
+    int err = realpath(dirname(b), parent) ? 0 : -errno;
     if (err == 0) {
         int n = snprintf(out, PATH_MAX, "%s/%s", strcmp(parent, "/") != 0 ? parent : "",
                          name);
@@ -267,7 +267,7 @@ void folder_swap_free(struct folder_swap **sp)
     struct folder_swap *s = *sp;
 
     *sp = NULL;
-    if (s == NULL)
+    if (!s)
         return;
     /* Where there is no index, what lies there is to become it. */
     int err = s->made && is_there(s->index) ? remove_tree(s->work) : 0;

@@ -17,7 +17,7 @@ static void flush(struct task *task)
 {
     struct handover *h = container_of(task, struct handover, flush);
     struct change *first = h->first;
-    if (first == NULL)
+    if (!first)
         return;
     h->first = NULL;
     h->end = &h->first;
@@ -59,7 +59,7 @@ void handover_close(struct handover *h)
 
 void handover_free(struct handover **handover)
 {
-    assure(*handover == NULL || (*handover)->first == NULL);
+    assure(!*handover || !(*handover)->first);
     free(*handover);
     *handover = NULL;
 }

@@ -38,13 +38,13 @@ struct index *index_open(const struct index_options *options, char *err, size_t 
     int why;
     struct index *index = xcalloc(1, sizeof(*index));
     index->reading.db = db_open(options->path, err, errlen);
-    if (index->reading.db == NULL)
+    if (!index->reading.db)
         goto no_db;
     index->claims = claims_new();
     index->reading.cache = cache_new();
     index->writer = writer_start(index->reading.db, index->claims, index->reading.cache,
                                  options->sync, err, errlen);
-    if (index->writer == NULL)
+    if (!index->writer)
         goto no_writer;
     return index;
 no_writer:
@@ -81,7 +81,7 @@ int index_close_held(struct index **indexp)
 
 int index_close(struct index **indexp)
 {
-    if (*indexp == NULL)
+    if (!*indexp)
         return 0;
     int fd = index_close_held(indexp);
     if (fd < 0)
@@ -196,7 +196,7 @@ void index_join(struct index *index, struct loop *loop)
 void index_part(struct index *index, struct loop *loop)
 {
     struct handover *handover = handover_of(index, loop);
-    if (handover != NULL)
+    if (handover)
         handover_close(handover);
 }
 
@@ -205,14 +205,14 @@ void index_commit(struct index *index, struct loop *loop, struct change **change
 {
     struct change *c = *change;
     struct handover *handover =
-        loop != NULL && loop == loop_here() ? handover_of(index, loop) : NULL;
+        loop && loop == loop_here() ? handover_of(index, loop) : NULL;
     *change = NULL;
     c->loop = loop;
     c->durable = durable;
     c->done = done;
     c->arg = arg;
     c->claim = claims_pin(index->claims, change_key(c));
-    if (handover != NULL)
+    if (handover)
         handover_add(handover, c);
     else
         writer_submit(index->writer, c);
@@ -359,7 +359,7 @@ void scan_rewind(struct scan *scan)
 void scan_free(struct scan **scanp)
 {
     struct scan *scan = *scanp;
-    if (scan == NULL)
+    if (!scan)
         return;
     *scanp = NULL;
     db_cursor_free(&scan->cursor);

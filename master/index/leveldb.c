@@ -80,7 +80,7 @@ static int error_number(const char *message)
 {
     static const int no_room[] = {ENOSPC, EDQUOT, EFBIG};
     for (size_t i = 0; i < sizeof(no_room) / sizeof(no_room)[0]; i++)
-        if (strstr(message, strerrordesc_np(no_room[i])) != NULL)
+        if (strstr(message, strerrordesc_np(no_room[i])))
             return -ENOSPC;
     return -EIO;
 }
@@ -100,8 +100,8 @@ static int open_handle(struct db *db, char **message)
 {
     *message = NULL;
     leveldb_t *handle = leveldb_open(db->options, db->path, message);
-    if (*message != NULL) {
-        assure(handle == NULL);
+    if (*message) {
+        assure(!handle);
         return error_number(*message);
     }
     db->handle = handle;
@@ -210,20 +210,20 @@ void db_shut(struct db *db)
 {
     pthread_rwlock_wrlock(&db->gate);
     db->shared = NULL;
-    for (struct db_cursor *c = db->cursors; c != NULL; c = c->next) {
+    for (struct db_cursor *c = db->cursors; c; c = c->next) {
         leveldb_iter_destroy(c->iterator);
         c->iterator = NULL;
     }
     db->cursors = NULL;
     pthread_rwlock_unlock(&db->gate);
-    if (db->handle != NULL)
+    if (db->handle)
         leveldb_close(db->handle);
     db->handle = NULL;
 }
 
 int db_reopen(struct db *db)
 {
-    assure(db->handle == NULL);
+    assure(!db->handle);
     char *message;
     if (open_handle(db, &message) != 0)
         return failed("opening it again", message);
@@ -239,7 +239,7 @@ int db_close(struct db **dbp)
 {
     struct db *db = *dbp;
     *dbp = NULL;
-    assure(db->cursors == NULL);
+    assure(!db->cursors);
     db_shut(db);
     /* A synced write syncs the newest log only; one that is being turned into a table is
      * left as it stands by LevelDB's closing. */
@@ -273,12 +273,12 @@ int db_get(struct db *db, enum db_side side, struct str key, char **value, size_
     *len = 0;
     char *message = NULL;
     leveldb_t *handle = enter(db, side);
-    if (handle != NULL)
+    if (handle)
         *value = leveldb_get(handle, db->get, key.p, key.n, len, &message);
     leave(db, side);
-    if (handle == NULL)
+    if (!handle)
         return -EIO;
-    if (message != NULL) {
+    if (message) {
         failed("reading", message);
         return -EIO;
     }
@@ -301,7 +301,7 @@ struct db_batch *db_batch_new(void)
 
 void db_batch_free(struct db_batch **batchp)
 {
-    if (*batchp == NULL)
+    if (!*batchp)
         return;
     leveldb_writebatch_destroy((*batchp)->batch);
     free(*batchp);
@@ -336,7 +336,7 @@ int db_write(struct db *db, struct db_batch *batch, bool sync)
     assure(db->handle != NULL);
     char *message = NULL;
     leveldb_write(db->handle, db->write[sync], batch->batch, &message);
-    return message == NULL ? 0 : failed("writing", message);
+    return message ? failed("writing", message) : 0;
 }
 
 struct inverse {
@@ -356,7 +356,7 @@ static void inverse_of(void *arg, struct str key)
     inverse->err = db_get(inverse->db, DB_WRITER, key, &value, &len);
     if (inverse->err != 0)
         return;
-    if (value != NULL)
+    if (value)
         db_batch_put(inverse->undo, key, (struct str){value, len});
     else
         db_batch_drop(inverse->undo, key);
@@ -391,12 +391,12 @@ struct db_cursor *db_cursor_new(struct db *db, enum db_side side)
     c->db = db;
     c->side = side;
     leveldb_t *handle = enter(db, side);
-    if (handle != NULL) {
+    if (handle) {
         c->iterator = leveldb_create_iterator(handle, db->scan);
         if (side == DB_READER) {
             pthread_mutex_lock(&db->cursors_lock);
             c->next = db->cursors;
-            if (c->next != NULL)
+            if (c->next)
                 c->next->prev = c;
             db->cursors = c;
             pthread_mutex_unlock(&db->cursors_lock);
@@ -409,19 +409,19 @@ struct db_cursor *db_cursor_new(struct db *db, enum db_side side)
 void db_cursor_free(struct db_cursor **cursorp)
 {
     struct db_cursor *c = *cursorp;
-    if (c == NULL)
+    if (!c)
         return;
     *cursorp = NULL;
     struct db *db = c->db;
     enter(db, c->side);
-    if (c->iterator != NULL) {
+    if (c->iterator) {
         if (c->side == DB_READER) {
             pthread_mutex_lock(&db->cursors_lock);
-            if (c->prev != NULL)
+            if (c->prev)
                 c->prev->next = c->next;
             else
                 db->cursors = c->next;
-            if (c->next != NULL)
+            if (c->next)
                 c->next->prev = c->prev;
             pthread_mutex_unlock(&db->cursors_lock);
         }
@@ -438,7 +438,7 @@ static int cursor_take(struct db_cursor *c, struct str *key, struct str *value)
     if (!leveldb_iter_valid(c->iterator)) {
         char *message = NULL;
         leveldb_iter_get_error(c->iterator, &message);
-        if (message == NULL)
+        if (!message)
             return 0;
         failed("reading", message);
         return -EIO;
@@ -464,7 +464,7 @@ int db_cursor_seek(struct db_cursor *c, struct str from, struct str *key,
 {
     int r = -EIO;
     enter(c->db, c->side);
-    if (c->iterator != NULL) {
+    if (c->iterator) {
         leveldb_iter_seek(c->iterator, from.p, from.n);
         r = cursor_take(c, key, value);
     }
@@ -476,7 +476,7 @@ int db_cursor_next(struct db_cursor *c, struct str *key, struct str *value)
 {
     int r = -EIO;
     enter(c->db, c->side);
-    if (c->iterator != NULL) {
+    if (c->iterator) {
         if (leveldb_iter_valid(c->iterator))
             leveldb_iter_next(c->iterator);
         r = cursor_take(c, key, value);

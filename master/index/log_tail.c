@@ -146,7 +146,7 @@ int log_tail_judge(int fd, off_t *cut)
 static int newest_log(const char *folder, char name[NAME_MAX + 1])
 {
     DIR *dir = opendir(folder);
-    if (dir == NULL)
+    if (!dir)
         return -errno;
     unsigned long long highest = 0;
     name[0] = '\0';

@@ -65,8 +65,8 @@ bool opening_met_damage(const char *message)
 void opening_failed(const char *path, const char *message, char *err, size_t errlen)
 {
     static const char io[] = "IO error: ";
-    if (strstr(message, "already held by process") != NULL ||
-        strstr(message, strerrordesc_np(EAGAIN)) != NULL)
+    if (strstr(message, "already held by process") ||
+        strstr(message, strerrordesc_np(EAGAIN)))
         say_busy(path, err, errlen);
     else if (strncmp(message, io, sizeof(io) - 1) == 0)
         snprintf(err, errlen, "index %s: %s", path, message + sizeof(io) - 1);

@@ -53,7 +53,7 @@ static int read_stored(struct db *db, struct str key, struct entry *entry, size_
 {
     char *value;
     int err = db_get(db, DB_READER, key, &value, len);
-    if (err != 0 || value == NULL)
+    if (err != 0 || !value)
         return err;
     entry->text.stored = value;
     err = parse_record(key, (struct str){value, *len}, entry);
@@ -63,7 +63,7 @@ static int read_stored(struct db *db, struct str key, struct entry *entry, size_
     char *meta;
     size_t meta_len;
     err = db_get(db, DB_READER, index_key(&room, INDEX_META, key), &meta, &meta_len);
-    if (err != 0 || meta == NULL)
+    if (err != 0 || !meta)
         return err;
     entry->has_size = meta_parse((struct str){meta, meta_len}, entry->record.md5,
                                  &entry->size, &entry->time);
@@ -78,7 +78,7 @@ static int take_cached(struct str key, const struct cached *found, char *copy,
     entry->has_size = found->has_size;
     entry->size = found->size;
     entry->time = found->time;
-    return copy != NULL ? parse_record(key, found->text, entry) : 0;
+    return copy ? parse_record(key, found->text, entry) : 0;
 }
 
 int reading_record(const struct reading *from, struct str key, bool learn,
@@ -162,7 +162,7 @@ int reading_entry(const struct reading *from, struct str key, struct entry *entr
     char *value;
     size_t len;
     err = db_get(from->db, DB_READER, index_key(&room, INDEX_PLACES, key), &value, &len);
-    if (err != 0 || value == NULL)
+    if (err != 0 || !value)
         return err;
     err = reading_places(key, (struct str){value, len}, entry);
     db_value_free(value);

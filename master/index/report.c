@@ -48,7 +48,7 @@ void report_add(struct report *report, struct change *change, int err)
     if (err == 0)
         note_marks(report->claims, change);
     claims_unpin(report->claims, change->claim);
-    if (change->own || change->done == NULL) {
+    if (change->own || !change->done) {
         change_free(&change);
         return;
     }
@@ -57,7 +57,7 @@ void report_add(struct report *report, struct change *change, int err)
     change->task.run = run_done;
     change->task.next = lane->last;
     lane->last = &change->task;
-    if (lane->first == NULL)
+    if (!lane->first)
         lane->first = lane->last;
 }
 

@@ -39,7 +39,7 @@ struct scratch {
 struct scratch *scratch_open(const char *path, char *err, size_t errlen)
 {
     struct db *db = db_open(path, err, errlen);
-    if (db == NULL)
+    if (!db)
         return NULL;
     struct scratch *s = xcalloc(1, sizeof(*s));
     s->db = db;
@@ -50,7 +50,7 @@ struct scratch *scratch_open(const char *path, char *err, size_t errlen)
 void scratch_free(struct scratch **sp)
 {
     struct scratch *s = *sp;
-    if (s == NULL)
+    if (!s)
         return;
     *sp = NULL;
     db_cursor_free(&s->cursor);
@@ -72,7 +72,7 @@ static int flush(struct scratch *s)
 
 static int put(struct scratch *s, struct str text, struct str value)
 {
-    assure(s->cursor == NULL);
+    assure(!s->cursor);
     db_batch_put(s->batch, text, value);
     return db_batch_bytes(s->batch) < BATCH_BYTES ? 0 : flush(s);
 }
@@ -192,7 +192,7 @@ int scratch_next(struct scratch *s, struct found_key *out)
 {
     char key[PLACEMENT_KEY_MAX];
     struct str place;
-    int err = s->cursor == NULL ? begin(s) : 0;
+    int err = s->cursor ? 0 : begin(s);
 
     if (err != 0 || s->at == 0)
         return err;

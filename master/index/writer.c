@@ -168,7 +168,7 @@ static void refuse(struct writer *w, int err)
     report_begin(&report, w->claims);
     pthread_mutex_lock(&w->lock);
     w->refusing = err;
-    while (w->queue != NULL) {
+    while (w->queue) {
         struct change *change = w->queue;
         w->queue = change->next;
         if (change->own)
@@ -258,16 +258,16 @@ static void add_to_batch(struct writer *w, struct change *change)
 static void take_batch(struct writer *w)
 {
     size_t bytes = 0;
-    for (; w->kept != NULL; w->kept = w->kept->next)
+    for (; w->kept; w->kept = w->kept->next)
         add_to_batch(w, w->kept);
     w->kept_end = &w->kept;
-    while (w->queue != NULL && bytes < BATCH_BYTES && w->n_changes < BATCH_CHANGES) {
+    while (w->queue && bytes < BATCH_BYTES && w->n_changes < BATCH_CHANGES) {
         struct change *change = w->queue;
         w->queue = change->next;
         add_to_batch(w, change);
         bytes += change->text_len;
     }
-    if (w->queue == NULL)
+    if (!w->queue)
         w->queue_end = &w->queue;
 }
 
@@ -284,11 +284,11 @@ static void wait_for_work(struct writer *w)
     }
     w->waiting = true;
     int r = 0;
-    if (w->refusing == 0 && w->kept == NULL) {
-        while (w->queue == NULL && !w->stopping)
+    if (w->refusing == 0 && !w->kept) {
+        while (!w->queue && !w->stopping)
             pthread_cond_wait(&w->wake, &w->lock);
     } else if (w->refusing == 0) {
-        while (r != ETIMEDOUT && w->queue == NULL && !w->stopping)
+        while (r != ETIMEDOUT && !w->queue && !w->stopping)
             r = pthread_cond_timedwait(&w->wake, &w->lock, &until);
     } else {
         while (r != ETIMEDOUT && !w->stopping && !w->retry_now)
@@ -300,7 +300,7 @@ static void wait_for_work(struct writer *w)
 
 static void drop_list(struct change **list)
 {
-    while (*list != NULL) {
+    while (*list) {
         struct change *change = *list;
         *list = change->next;
         change_free(&change);
@@ -326,7 +326,7 @@ static void *run(void *arg)
                 break;
             continue;
         }
-        if (w->queue == NULL && w->stopping)
+        if (!w->queue && w->stopping)
             break;
         take_batch(w);
         pthread_mutex_unlock(&w->lock);
@@ -416,7 +416,7 @@ static bool enqueue(struct writer *w, struct change *changes)
     bool asleep = w->waiting;
     assure(!w->stopping);
     *w->queue_end = changes;
-    while (*w->queue_end != NULL)
+    while (*w->queue_end)
         w->queue_end = &(*w->queue_end)->next;
     w->waiting = false; /* one signal is enough */
     return asleep;
@@ -426,7 +426,7 @@ static void report_refused(struct writer *w, struct change *changes, int err)
 {
     struct report report;
     report_begin(&report, w->claims);
-    while (changes != NULL) {
+    while (changes) {
         struct change *change = changes;
         changes = change->next;
         report_add(&report, change, err);
