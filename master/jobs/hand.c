@@ -76,17 +76,24 @@ static void on_again(struct timer *timer)
     key->hand->spec.kind->key(key);
 }
 
-/* Is it to be tried again? Then it will be. */
+/* Is it to be tried again? Then it will be. The job is not stopping. */
 static bool try_again(struct job_key *key)
 {
     struct hand *hand = key->hand;
     unsigned doubled = key->tries < AGAIN_DOUBLED ? key->tries : AGAIN_DOUBLED;
 
-    if (++key->tries == TRIES || ledger_stopping(hand->spec.ledger))
+    if (++key->tries == TRIES)
         return false;
     ledger_retry(hand->spec.ledger);
     timer_set(hand->spec.shard->loop, &key->again, (uint64_t)AGAIN_MS << doubled);
     return true;
+}
+
+/* There may be room for another one. May be the end of the hand. */
+static void let_go(struct hand *hand, struct job_key *key)
+{
+    put_back(hand, key);
+    take_keys(hand);
 }
 
 void job_key_over(struct job_key *key, enum job_outcome outcome, uint64_t bytes,
@@ -94,10 +101,15 @@ void job_key_over(struct job_key *key, enum job_outcome outcome, uint64_t bytes,
 {
     struct hand *hand = key->hand;
     struct ledger *ledger = hand->spec.ledger;
+    bool stopping = ledger_stopping(ledger);
 
     pace_owe(hand->spec.pace, bytes >> 20);
+    if (outcome == JOB_BUSY && stopping) { /* another try is all that it wants */
+        let_go(hand, key);
+        return;
+    }
     if (outcome == JOB_BUSY || outcome == JOB_NO_INDEX) {
-        if (try_again(key))
+        if (!stopping && try_again(key))
             return;
         if (outcome == JOB_NO_INDEX) {
             why = "the index cannot be read, or takes no writes";
@@ -108,8 +120,7 @@ void job_key_over(struct job_key *key, enum job_outcome outcome, uint64_t bytes,
         outcome = JOB_FAILED;
     }
     ledger_key(ledger, key->name, outcome, bytes, why);
-    put_back(hand, key);
-    take_keys(hand);
+    let_go(hand, key);
 }
 
 /* --- taking keys ------------------------------------------------------------------- */
@@ -187,7 +198,8 @@ static void on_due(struct timer *timer)
     take_keys(container_of(timer, struct hand, due));
 }
 
-/* Keys that wait for another try are given up when the job stops. */
+/* Keys that wait for another try are given up when the job stops: they count neither as
+ * done nor as failed, like those that it never came to. */
 static void on_tick(struct timer *timer)
 {
     struct hand *hand = container_of(timer, struct hand, tick);

@@ -162,6 +162,26 @@ def test_busy_keys_are_tried_again(small):
     small.check_home(values)
 
 
+def test_stopped_while_keys_are_in_use(small):
+    """Keys that wait for another try when the job is stopped have not failed."""
+    held = [b"/new/%d" % i for i in range(6)]
+    wires = []
+    for key in held:
+        small.unlinked(key, b"old")
+        head = b"PUT %s HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" % key
+        wires.append(small.begin_put(key, head + b"x" * 90000, probe="UNLINK"))
+    for tried in (False, False, True, True):
+        assert post(small).status == 202
+        if tried:
+            wait_until(lambda: small.jobs()[0]["retries"] >= 6, 20, "retries")
+        assert small.request("DELETE", "/", query="jobs").status == 204
+        job = ended(small)
+        assert (job["state"], job["done"], job["failures"]) == ("stopped", 0, [])
+        assert job["failed"] == 0
+    for wire in wires:
+        wire.close()
+
+
 def watching(cluster: Elastic) -> subprocess.Popen:
     argv = [str(BIN / "mkv"), "-master", cluster.master.authority, "rebalance"]
     process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, start_new_session=True)
