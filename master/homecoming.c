@@ -195,12 +195,13 @@ static void on_asked(void *arg)
             note_place(h, spot->place, "did not say whether it has the value");
         else if (spot->state == SPOT_TAKEN) {
             note_place(h, spot->place, "may still have a file of the past to be cleared");
-            h->end.soon = !spot->late && !passed_over(h, spot->place);
+            spot->given_up = passed_over(h, spot->place);
         } else if (!spot_holds(spot) && passed_over(h, spot->place)) {
             note_place(h, spot->place, "is down");
             spot->given_up = true;
         }
     }
+    h->end.soon = spots_soon_free(&h->spots);
     if (weigh_sizes(h))
         move(h);
     else

@@ -26,7 +26,7 @@ enum homecoming_result {
 struct homecoming_end {
     enum homecoming_result result;
     const char *why; /* STAYS; valid in done() */
-    bool soon;       /* STAYS: what stands in the way is about to be cleared */
+    bool soon;       /* STAYS: all that stands in the way is about to be cleared */
     uint64_t size;   /* of the value; 0 where it is not known */
     unsigned copies; /* made of it, whatever the result */
 };

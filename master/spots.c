@@ -92,6 +92,22 @@ struct spot *spots_target(const struct spots *spots)
     return NULL;
 }
 
+bool spots_soon_free(const struct spots *spots)
+{
+    bool soon = false;
+
+    for (int i = 0; i < spots->n; i++) {
+        const struct spot *spot = &spots->spot[i];
+
+        if (!spot->wanted || spot_holds(spot) || spot_is_target(spot))
+            continue;
+        if (spot->state != SPOT_TAKEN || spot->late || spot->given_up)
+            return false;
+        soon = true;
+    }
+    return soon;
+}
+
 int spots_sizes_differ(const struct spots *spots, uint64_t *size)
 {
     int differ = -1;

@@ -60,6 +60,10 @@ bool spots_complete(const struct spots *spots);
 bool spot_is_target(const struct spot *spot);
 /* The next of those; NULL: none. */
 struct spot *spots_target(const struct spots *spots);
+/* Is there a wanted one that can neither be given the value nor holds it, and is each of
+ * those about to be cleared? Not where a request may still arrive, nor where it was given
+ * up: then the value has to stay where it is, whatever becomes of the others. */
+bool spots_soon_free(const struct spots *spots);
 /* Do files that should be the value differ in size? Otherwise *size is theirs, and the
  * result 0; -1 where none told its size. */
 int spots_sizes_differ(const struct spots *spots, uint64_t *size);

@@ -90,6 +90,37 @@ static void homes_then_others(void **state)
     assert_null(spots_target(&set->spots));
 }
 
+/* Worth another try only where nothing else keeps the value from its homes, in whatever
+ * order they come. */
+static void soon_free(void **state)
+{
+    struct set *set = *state;
+
+    name(set, STR("old:1/sv00"));
+    find(set);
+    assert_false(spots_soon_free(&set->spots)); /* nothing is in the way */
+    for (int i = 0; i < 2; i++) {
+        struct spot *taken = &set->spots.spot[i], *other = &set->spots.spot[1 - i];
+
+        *taken = (struct spot){.state = SPOT_TAKEN, .wanted = true};
+        *other = (struct spot){.state = SPOT_FREE, .wanted = true};
+        assert_true(spots_soon_free(&set->spots));
+        other->given_up = true;
+        assert_false(spots_soon_free(&set->spots));
+        *other = (struct spot){.state = SPOT_HOLDS, .wanted = true, .named = true};
+        assert_true(spots_soon_free(&set->spots));
+        other->state = SPOT_UNKNOWN;
+        assert_false(spots_soon_free(&set->spots));
+        *other = *taken;
+        assert_true(spots_soon_free(&set->spots));
+        other->late = true;
+        assert_false(spots_soon_free(&set->spots));
+        *other = *taken;
+        other->given_up = true;
+        assert_false(spots_soon_free(&set->spots));
+    }
+}
+
 static void old_places_stay_until_all_are_home(void **state)
 {
     struct set *set = *state;
@@ -184,6 +215,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(homes_then_others, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(soon_free, set_up, tear_down),
         cmocka_unit_test_setup_teardown(old_places_stay_until_all_are_home, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_home_that_lost_its_file, set_up, tear_down),
