@@ -54,7 +54,8 @@ struct volume_walk *volume_walk_start(const struct volume_walk_spec *spec,
 /* No done() follows if it has not been called. Not from within a callback but done(). */
 void volume_walk_free(struct volume_walk **walk);
 
-/* Tells nothing more until volume_walk_resume(). From any callback, or outside of them. */
+/* Tells of no file and nothing foreign until volume_walk_resume(). Subvolumes, which are
+ * few, and the end may be told meanwhile. From any callback, or outside of them. */
 void volume_walk_pause(struct volume_walk *walk);
 /* Not from within a callback. */
 void volume_walk_resume(struct volume_walk *walk);
