@@ -41,6 +41,8 @@ struct body_sum {
 static _Thread_local struct stock spares = {.size = sizeof(struct body_sum)};
 
 /* --- the job ----------------------------------------------------------------------- */
+/* Maybe on a worker, which may look at the pieces that were taken and at nothing else of
+ * what is held: the loop adds to it meanwhile. Hence no held_piece(). */
 static void sum_up(struct body_sum *sum, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)

@@ -110,7 +110,7 @@ static void finish(struct copy *c, enum copy_result result)
 static void send_pieces(struct copy *c, uint64_t before)
 {
     for (; c->next < before; c->next++) {
-        const struct held_piece *p = &c->held.piece[c->next - c->held.first];
+        const struct held_piece *p = held_piece(&c->held, c->next);
 
         upload_send(c->target, p->block, p->data, p->len);
     }

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/assure.h"
 #include "common/block.h"
 
 enum {
@@ -66,6 +67,13 @@ static inline bool held_whole(const struct held *held)
 static inline uint64_t held_end(const struct held *held)
 {
     return held->first + held->n;
+}
+/* The piece of that number, which must be here. */
+static inline const struct held_piece *held_piece(const struct held *held,
+                                                  uint64_t number)
+{
+    assure(number >= held->first && number < held_end(held));
+    return &held->piece[number - held->first];
 }
 
 #endif

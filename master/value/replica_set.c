@@ -210,7 +210,7 @@ static void send_to(struct replica_set *set, struct replica *r, uint64_t before)
     const struct held *held = set->spec.held;
 
     for (uint64_t next; (next = replica_next(r)) < before;) {
-        const struct held_piece *p = &held->piece[next - held->first];
+        const struct held_piece *p = held_piece(held, next);
 
         replica_send(r, p->block, p->data, p->len);
     }

@@ -17,7 +17,7 @@ static size_t take(struct held *held, uint64_t *next, uint64_t before, char *out
     size_t n = 0;
 
     for (; *next < before; (*next)++) {
-        const struct held_piece *p = &held->piece[*next - held->first];
+        const struct held_piece *p = held_piece(held, *next);
 
         memcpy(out + n, p->data, p->len);
         n += p->len;
