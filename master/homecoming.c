@@ -125,7 +125,7 @@ static void clear(struct homecoming *h)
         if (spot->state != SPOT_SPOILT &&
             (!all_home || spot->wanted || master->readers_s > 0))
             continue;
-        if (!resting_now(master->resting, spot->place))
+        if (resting_admit(master->resting, spot->place))
             place[n++] = spot->place;
     }
     if (n == 0)

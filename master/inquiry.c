@@ -26,7 +26,7 @@ bool inquiry_passes_over(const struct master *master, struct str place)
 {
     if (volumes_lists(master->volumes, place))
         return !volumes_well(master->volumes, place);
-    return resting_now(master->unlisted, place);
+    return !resting_admit(master->unlisted, place);
 }
 
 static void over(struct inquiry *inquiry)

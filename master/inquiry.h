@@ -26,7 +26,7 @@ void inquiry_start(const struct inquiry_spec *spec, void (*done)(void *arg), voi
 
 /* Is it no use to wait for the volume of this place, with very many other keys to come?
  * One that is in the list has its health; any other is left alone for a while when it did
- * not answer, but for one caller after each rest. */
+ * not answer, but for one caller after each rest, who is to ask it (resting_admit()). */
 bool inquiry_passes_over(const struct master *master, struct str place);
 
 #endif

@@ -77,7 +77,7 @@ static void sweep_key(struct sweeper *s, struct str key, const struct entry *ent
                 s->soonest = from;
             continue;
         }
-        if (!resting_now(s->resting, removal->place))
+        if (resting_admit(s->resting, removal->place))
             place[n++] = removal->place;
     }
     if (n == 0)

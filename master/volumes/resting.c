@@ -82,19 +82,19 @@ void resting_note(struct resting *r, struct str place, bool answered)
     pthread_mutex_unlock(&r->lock);
 }
 
-bool resting_now(struct resting *r, struct str place)
+bool resting_admit(struct resting *r, struct str place)
 {
     uint64_t now = clock_coarse_ms();
     struct volume *v;
-    bool rests = false;
+    bool admitted = true;
 
     pthread_mutex_lock(&r->lock);
     v = volume_of(r, place, false);
     if (v && v->trials > 0) {
-        rests = now < v->until;
-        if (!rests)
+        admitted = now >= v->until;
+        if (admitted)
             v->until = now + rest_ms(v->trials++);
     }
     pthread_mutex_unlock(&r->lock);
-    return rests;
+    return admitted;
 }

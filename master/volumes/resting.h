@@ -20,7 +20,8 @@ struct resting *resting_new(void);
 void resting_free(struct resting **resting);
 /* What became of a request to a place of the volume. */
 void resting_note(struct resting *resting, struct str place, bool answered);
-/* Is the volume to be left alone now? false to one caller after each rest. */
-bool resting_now(struct resting *resting, struct str place);
+/* Lets a request to the volume go out now, or not. After each rest it lets one caller's
+ * go: that is the trial, so a request should follow, or the volume rests on untried. */
+bool resting_admit(struct resting *resting, struct str place);
 
 #endif

@@ -26,10 +26,10 @@ int clock_gettime(clockid_t clock, struct timespec *t)
 static void assert_rests(struct resting *resting, struct str place, unsigned seconds)
 {
     now_ms += (uint64_t)seconds * 1000 - 1;
-    assert_true(resting_now(resting, place));
+    assert_false(resting_admit(resting, place));
     now_ms++;
-    assert_false(resting_now(resting, place));
-    assert_true(resting_now(resting, place));
+    assert_true(resting_admit(resting, place));
+    assert_false(resting_admit(resting, place));
 }
 
 static void rests_grow(void **state)
@@ -40,16 +40,16 @@ static void rests_grow(void **state)
                other = STR("b:3001/sv00");
 
     (void)state;
-    assert_false(resting_now(resting, place));
+    assert_true(resting_admit(resting, place));
     resting_note(resting, place, false);
     for (unsigned i = 0; i < sizeof(seconds) / sizeof(seconds[0]); i++) {
         assert_rests(resting, place, seconds[i]);
         resting_note(resting, place, false); /* what came of the trial */
-        assert_true(resting_now(resting, same));
-        assert_false(resting_now(resting, other));
+        assert_false(resting_admit(resting, same));
+        assert_true(resting_admit(resting, other));
     }
     resting_note(resting, same, true);
-    assert_false(resting_now(resting, place));
+    assert_true(resting_admit(resting, place));
     resting_note(resting, place, false);
     assert_rests(resting, place, 1);
     resting_free(&resting);
