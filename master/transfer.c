@@ -186,22 +186,20 @@ static void on_copied(void *arg, const struct copy_end *end)
 static struct spot *next_source(struct transfer *t)
 {
     const struct spots *spots = t->spec.spots;
-    struct spot *silent = NULL;
 
+    for (int i = 0; i < spots->n; i++)
+        if (spot_holds(&spots->spot[i]) && !spots->spot[i].bad_source)
+            return &spots->spot[i];
+    /* Only now: a volume that is not passed over is to be asked. */
     for (int i = 0; i < spots->n; i++) {
         struct spot *spot = &spots->spot[i];
 
-        if (spot->bad_source)
-            continue;
-        if (spot_holds(spot))
-            return spot;
-        if (spot->state == SPOT_UNKNOWN && !silent &&
+        if (spot->state == SPOT_UNKNOWN && !spot->bad_source &&
             !(t->spec.hasty && inquiry_passes_over(t->spec.shard->master, spot->place)))
-            silent = spot;
+            return spot;
     }
-    if (!silent)
-        note(t, STR(""), "no volume has a copy of the value that can be read");
-    return silent;
+    note(t, STR(""), "no volume has a copy of the value that can be read");
+    return NULL;
 }
 
 static void copy_next(struct transfer *t)
