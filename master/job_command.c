@@ -106,7 +106,7 @@ static int status(void *arg)
     progress_free(&c->progress);
     log_info("%s: %s", c->kind->name, tally_text(c->kind, &counts, true, text));
     if (counts.state != JOB_ENDED)
-        log_info("%s: stopped; running it again goes on", c->kind->name);
+        log_info("%s: %s", c->kind->name, tally_verdict(counts.state));
     if (c->removals > 0)
         log_info("%s: a master will clear %s places when their volumes answer",
                  c->kind->name, progress_number(c->removals, removals));

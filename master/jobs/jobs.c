@@ -73,7 +73,7 @@ static void on_over(void *arg)
     job_counts(jobs->running, &counts);
     jobs->running = NULL;
     pthread_mutex_unlock(&jobs->lock);
-    log_info("%s: %s: %s", kind->name, counts.state == JOB_ENDED ? "done" : "stopped",
+    log_info("%s: %s: %s", kind->name, tally_verdict(counts.state),
              tally_text(kind, &counts, true, text));
 }
 

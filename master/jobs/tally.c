@@ -6,6 +6,11 @@
 
 #include "master/jobs/progress.h"
 
+const char *tally_verdict(enum job_state state)
+{
+    return state == JOB_ENDED ? "done" : "stopped; running it again goes on";
+}
+
 const char *tally_text(const struct job_kind *kind, const struct job_counts *counts,
                        bool timed, char out[TALLY_MAX])
 {

@@ -13,6 +13,8 @@ enum { TALLY_MAX = 256 };
 const char *tally_text(const struct job_kind *kind, const struct job_counts *counts,
                        bool timed, char out[TALLY_MAX]);
 
+/* How it came to its end, in a word or two. */
+const char *tally_verdict(enum job_state state);
 /* Were all keys gone through, and none failed? */
 static inline bool tally_is_well(const struct job_counts *counts)
 {

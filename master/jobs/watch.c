@@ -115,8 +115,7 @@ static void conclude(struct watched *w, const json_t *job)
     if (counts.failed > json_array_size(failures))
         fprintf(stderr, "%s: those were the last; all are in the master's log\n",
                 w->kind->name);
-    fprintf(stderr, "%s: %s: %s\n", w->kind->name,
-            counts.state == JOB_ENDED ? "done" : "stopped; running it again goes on",
+    fprintf(stderr, "%s: %s: %s\n", w->kind->name, tally_verdict(counts.state),
             tally_text(w->kind, &counts, false, told));
     leave(w, tally_is_well(&counts) ? 0 : 1);
 }
