@@ -150,7 +150,7 @@ static void fail(struct put *put, int status, const char *why)
         return;
     }
     change = change_new(put->request->key);
-    replica_set_settle(put->set, change);
+    replica_set_settle(put->set, removals_due(master_of(put)->removals), change);
     /* With nothing to clear it need not be synced: a mark that comes back does no
      * harm. */
     durable = replica_set_spoilt(put->set, place) > 0;
@@ -189,7 +189,7 @@ static void commit(struct put *put)
     if (shard->master->md5sum)
         memcpy(record.md5, put->hex, sizeof(record.md5));
     replica_set_places(put->set, &record);
-    replica_set_settle(put->set, change);
+    replica_set_settle(put->set, due, change);
     if (put->entry.record.state == RECORD_UNLINKED)
         for (int i = 0; i < put->entry.record.n; i++)
             change_removal(change, put->entry.record.place[i], due, 0);

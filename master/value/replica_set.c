@@ -5,7 +5,6 @@
 
 #include "common/assure.h"
 #include "common/stock.h"
-#include "master/removals.h"
 #include "master/value/replica.h"
 #include "master/volumes/choose.h"
 
@@ -307,9 +306,8 @@ int replica_set_spoilt(const struct replica_set *set, struct str *place)
     return n;
 }
 
-void replica_set_settle(const struct replica_set *set, struct change *change)
+void replica_set_settle(const struct replica_set *set, int64_t due, struct change *change)
 {
-    int64_t due = removals_due(set->spec.shard->master->removals);
     int64_t late = time(NULL) + REMOVAL_LATE_SECONDS;
     const struct entry *entry = set->spec.entry;
 

@@ -71,7 +71,8 @@ void replica_set_places(const struct replica_set *set, struct record *record);
 /* Places of replicas that are over and may have left something behind: fills `place`
  * (room for volumes_count()) and returns their number. */
 int replica_set_spoilt(const struct replica_set *set, struct str *place);
-/* Makes them removals, and ends the marks. */
-void replica_set_settle(const struct replica_set *set, struct change *change);
+/* Makes them removals, `due` as removals_due() has it, and ends the marks. */
+void replica_set_settle(const struct replica_set *set, int64_t due,
+                        struct change *change);
 
 #endif
