@@ -48,6 +48,7 @@ struct call {
     enum call_state state;
     enum http_body request_body, body;
     unsigned busy; /* callbacks running */
+    uint8_t interims;
     bool to_head;
     bool safe;       /* changes nothing at the server */
     bool unsendable; /* asks for bytes that would not be one request */

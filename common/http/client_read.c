@@ -14,6 +14,7 @@ enum {
     DROP_MAX = 256 * 1024, /* of an answer's body that nobody takes */
     READS_MAX = 4,         /* by one connection, before others have their turn */
     GROW_BELOW = 1024,     /* less room than this, and the next read gets a new block */
+    INTERIMS_MAX = 8,      /* 1xx answers: without end they would keep a loop busy */
 };
 
 /* Room for the next read. What was taken may still be referenced by the one who took it,
@@ -75,7 +76,7 @@ static enum step take_head(struct upstream_conn *conn, struct call *call)
                                   call->to_head, &head);
     if (n == 0 && len < HTTP_HEAD_MAX)
         return STEP_READ;
-    if (n <= 0) {
+    if (n <= 0 || (head.status < 200 && ++call->interims > INTERIMS_MAX)) {
         http_call_end(call, CALL_GARBAGE);
         return STEP_OVER;
     }

@@ -111,11 +111,12 @@ def test_beside_good_ones(beside, mood):
             assert location_parts(answer)[0] != beside.volume.authority
     for key in named + put_keys:
         assert beside.ask("DELETE", key).status == 204
-        assert cluster.key_files(key) == []
+        wait_until(lambda key=key: cluster.key_files(key) == [], 20, "its files gone")
         if mood not in LIARS:
             assert beside.ask("PUT", key, b"again").status == 201, "free at once"
             assert beside.ask("DELETE", key).status == 204
-    assert cluster.files() == set()
+    # A good one may be slow as well, where little is left of the processors.
+    wait_until(lambda: cluster.files() == set(), 20, "nothing left on the good ones")
     if not SANITIZER:
         assert cluster.master.peak_rss() < 64 * MIB
     # Connections that still wait out a limit, and the pool's to the good ones.

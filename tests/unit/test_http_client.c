@@ -194,6 +194,9 @@ static void test_answers_split(void **state)
     }
 }
 
+#define TWO_INTERIMS "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n"
+#define EIGHT_INTERIMS TWO_INTERIMS TWO_INTERIMS TWO_INTERIMS TWO_INTERIMS
+
 static void test_answers_ended(void **state)
 {
     static const struct {
@@ -220,6 +223,9 @@ static void test_answers_ended(void **state)
         {"SSH-2.0-OpenSSH_9.2\r\n\r\n", CALL_GARBAGE, 0, NULL},
         {"\x16\x03\x01\x02 hello there, this is not what you think\r\n\r\n", CALL_GARBAGE,
          0, NULL},
+        {EIGHT_INTERIMS, CALL_BROKEN, 0, NULL},
+        {EIGHT_INTERIMS "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", CALL_OK, 1, NULL},
+        {EIGHT_INTERIMS "HTTP/1.1 100 Continue\r\n\r\n", CALL_GARBAGE, 0, NULL},
         {"HTTP/1.1 101 Switching Protocols\r\n\r\n", CALL_GARBAGE, 0, NULL},
         {"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", CALL_GARBAGE, 0, NULL},
     };
